@@ -1,0 +1,35 @@
+# make demo: the pipeline on embedded pictures, to a report.   make test: the tests.   Both install into .venv first.
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+SNAKEMAKE := $(VENV)/bin/snakemake --cores all
+
+.PHONY: demo test lint format prune
+
+$(READY): requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sslbench: Python 3.11 or newer is needed; name one with make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	touch $@
+
+demo: $(READY)
+	$(SNAKEMAKE) --configfile configs/demo.yaml
+	@echo "The report: $(CURDIR)/reports/demo/report.html"
+
+test: $(READY)
+	$(VENV)/bin/python -m pytest
+
+lint: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/snakefmt --check Snakefile workflow
+	$(VENV)/bin/snakemake --lint
+
+format: $(READY)
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/snakefmt Snakefile workflow
+
+# Shows what the store holds that no result uses; `make prune YES=1` deletes it.
+prune: $(READY)
+	$(VENV)/bin/python -m sslbench.prune $(if $(YES),--yes)

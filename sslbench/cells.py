@@ -1,0 +1,164 @@
+"""What the configuration expands into: datasets, models and transforms by name, and the cells that cross them.
+
+A cell's settings are one JSON string with sorted keys that holds everything its result depends on, bar code and data,
+and nothing else: no names, paths, devices or workers. It is Snakemake's `params.settings`, the heart of run.json, and
+what the engine works from.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sslbench import registry
+from sslbench.canonical import canonical
+from sslbench.data.spec import DatasetSettings
+from sslbench.errors import UserError
+from sslbench.methods.spec import MethodFacts, MethodSettings
+from sslbench.transforms.spec import TransformSettings
+
+if TYPE_CHECKING:
+    from sslbench.config import Training
+
+
+@dataclass(frozen=True)
+class Dataset:
+    name: str
+    kind: str
+    settings: DatasetSettings
+    pack_size: int  # px, shortest side
+    source: str  # folder name of what is fetched
+    pack: str  # folder name of the packed pictures
+
+    @property
+    def needs_archive(self) -> bool:
+        """True where only the user can supply the pictures, and has not."""
+        local = self.settings.archive or self.settings.path
+        return local is None and self.settings.download() is None and self.kind != "shapes"
+
+
+@dataclass(frozen=True)
+class Model:
+    name: str
+    method: str
+    package: str  # sslbench.methods.<method>
+    settings: MethodSettings
+    facts: MethodFacts
+    training: "Training"
+    overrides: dict  # as the config gives them
+
+
+@dataclass(frozen=True)
+class Transform:
+    name: str
+    kind: str
+    settings: TransformSettings
+    overrides: dict
+
+    @cached_property
+    def branches(self) -> list[list[dict]]:
+        """The operations of both view recipes as plain dicts."""
+        return [[operation.model_dump(mode="json") for operation in self.settings.branch(i)] for i in (0, 1)]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One dataset x model x transform x seed."""
+
+    dataset: Dataset
+    evaluated: Dataset  # whose labels it is probed on: the dataset itself, unless that says `evaluate_on`
+    model: Model
+    transform: Transform | None  # None: the random reference
+    seed: int
+    results: Path
+
+    @property
+    def reference(self) -> bool:
+        return self.model.name in registry.REFERENCES
+
+    @property
+    def names(self) -> tuple[str, str, str, int]:
+        return self.dataset.name, self.model.name, self.transform.name if self.transform else "none", self.seed
+
+    @property
+    def folder(self) -> Path:
+        dataset, model, transform, seed = self.names
+        return self.results / dataset / model / transform / f"seed{seed}"
+
+    @cached_property
+    def settings(self) -> dict:
+        """All that the trained backbone depends on, bar code and data."""
+        training, method = self.model.training, self.model.settings
+        trained = self.transform is not None
+        return {
+            "dataset": _read(self.dataset),
+            "backbone": {"name": training.backbone, "options": training.backbone_options},
+            "input_size": training.input_size,
+            "method": {"name": self.model.method, "options": method.model_dump(mode="json", exclude={"recipe"})},
+            "recipe": method.recipe.model_dump(mode="json"),
+            "views": [v.model_dump(mode="json") for v in method.views(training.input_size)] if trained else [],
+            "transform": self.transform.branches if trained else [[], []],
+            "train": {
+                "epochs": training.epochs if trained else 0,
+                "batch_size": training.batch_size,
+                "accumulate": training.accumulate,
+                "precision": training.precision,
+                "channels_last": training.channels_last,
+                "compile": training.compile,
+                "deterministic": training.deterministic,
+                "holdout": training.holdout,
+                "measure_every": training.measure_every,
+            },
+            "seed": self.seed,
+        }
+
+    @cached_property
+    def text(self) -> str:
+        return canonical(self.settings)
+
+    @property
+    def evaluated_data(self) -> dict:
+        """Which pictures the probe sees."""
+        return _read(self.evaluated)
+
+    @cached_property
+    def code_roots(self) -> tuple[str, ...]:
+        """The modules that make this cell's backbone; what they import follows from them (fingerprint.py)."""
+        operations = {o["op"] for branch in self.settings["transform"] for o in branch}
+        modules = {registry.OPERATIONS[o].partition(":")[0] for o in operations}
+        return ("sslbench.engine.fit", f"{self.model.package}.model", *sorted(modules))
+
+
+def _read(dataset: Dataset) -> dict:
+    settings = dataset.settings
+    return {
+        "source": settings.source(),
+        "identity": settings.identity() | {"pack_size": dataset.pack_size},
+        "split": settings.split_name(),
+    }
+
+
+def pack_names(datasets: dict[str, tuple[DatasetSettings, int]]) -> dict[str, tuple[str, str]]:
+    """Folder names of each dataset's source and pack: equal for equal pictures, so that splits share one pack.
+
+    Raises UserError where two local archives or folders of the same kind would land in one place.
+    """
+    names, owners = {}, {}
+    for name, (settings, size) in datasets.items():
+        local = settings.archive or settings.path
+        source = settings.source()
+        if local is not None:
+            # Colons and blanks are legal in file names and not in our folders.
+            stem = local.name.removesuffix(".gz").removesuffix(".tar").removesuffix(".tgz").removesuffix(".zip")
+            source += "@" + "".join(c if c.isalnum() or c in "._+-" else "_" for c in stem)
+        owner = owners.setdefault(source, (name, local and local.absolute(), settings.identity()))
+        if owner[1:] != (local and local.absolute(), settings.identity()):
+            raise UserError(
+                f"config: datasets.{owner[0]} and datasets.{name} would share the folder {source!r} but read different "
+                "files; rename one of the files"
+            )
+        pack = f"{source}-{size}px"
+        if settings.unreadable_share:
+            pack += f"-unreadable{settings.unreadable_share:g}"
+        names[name] = (source, pack)
+    return names

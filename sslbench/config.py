@@ -1,0 +1,315 @@
+"""The configuration: typed, validated before anything runs, and expanded into cells. No torch.
+
+Lists say what runs (grid, seeds), dicts define things (datasets, models, transforms): Snakemake merges config files
+deeply, so an overlay can replace a list, and add to a dict.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, Field, StringConstraints, ValidationError, field_validator
+
+from sslbench import registry
+from sslbench.cells import Cell, Dataset, Model, Transform, pack_names
+from sslbench.data.spec import DatasetSettings
+from sslbench.errors import UserError
+from sslbench.strict import Strict
+from sslbench.transforms.spec import merge
+
+Positive = Annotated[int, Field(ge=1)]
+Name = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")
+]  # a folder's name, and safe in a shell
+
+
+class Block(Strict):
+    """One part of the grid: every dataset x model x transform named here."""
+
+    datasets: Annotated[list[Name], Field(min_length=1)]
+    models: Annotated[list[Name], Field(min_length=1)]
+    transforms: Annotated[list[Name], Field(min_length=1)]
+
+
+class Training(Strict):
+    """What pretraining needs beyond the method's recipe. A model entry can override any of it under `training:`."""
+
+    backbone: str = "resnet18"  # any timm name
+    backbone_options: dict[str, Any] = {}  # passed to timm.create_model
+    input_size: Annotated[int, Field(ge=16)] = 224  # px, square
+    batch_size: Annotated[int, Field(ge=2)] = 256  # pictures per optimiser step
+    epochs: Positive = 200
+    accumulate: Positive = 1  # a step's batch is made in this many parts
+    precision: Literal["fp32", "bf16"] = "bf16"  # of the network's arithmetic; losses are always fp32
+    channels_last: bool = True
+    compile: bool = False
+    deterministic: bool = True
+    holdout: Annotated[float, Field(ge=0, le=0.5)] = 0.05  # share of training pictures kept from the online head
+    measure_every: Positive = 10  # epochs between two measurements of the online head
+
+
+class References(Strict):
+    """Rows to hold the methods against, in every dataset of the grid."""
+
+    random: bool = True  # the backbone as it is initialised
+    supervised: list[Name] = ["baseline"]  # trained with labels on each of these transforms
+
+
+class LinearProbe(Strict):
+    penalties: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2]
+    holdout: Annotated[float, Field(gt=0, lt=1)] = 0.2  # share of training pictures on which the penalty is chosen
+    max_iterations: Positive = 500
+
+
+class Neighbours(Strict):
+    k: Annotated[list[Positive], Field(min_length=1)] = [20, 200]
+    temperature: Annotated[float, Field(gt=0)] = 0.1
+
+
+class Evaluation(Strict):
+    resize_ratio: Annotated[float, Field(ge=1, le=2)] = 1.0  # shortest side before the centred crop / input size
+    linear: LinearProbe = LinearProbe()
+    knn: Neighbours = Neighbours()
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+
+
+class Compute(Strict):
+    """Where it runs. Nothing here changes a result beyond float rounding, and nothing here makes a result stale."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    allow_cpu: bool = False  # let pretraining start where there is no GPU
+    threads: Positive = 2  # per pretraining on a CPU, and per evaluation
+    pack_jobs: Positive = 2  # processes that decode pictures
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = 5
+    memory_mb: Positive = 8000  # asked of a scheduler per pretraining
+    runtime_minutes: dict[
+        Name, Positive
+    ] = {}  # asked of a scheduler per pretraining, by dataset; "default" for the others
+
+
+class Sweep(Strict):
+    """A table of the report: one parameter of a transform down, models across."""
+
+    parameter: str  # dotted, e.g. jitter.strength
+    transforms: Annotated[list[Name], Field(min_length=2)]
+
+
+class Paths(Strict):
+    data: Path = Path("data")
+    results: Path = Path("results")
+    reports: Path = Path("reports")
+
+
+class Config(Strict):
+    """config.yaml with its overlays."""
+
+    name: Name
+    title: str
+    note: str = ""  # the report's first line, where its figures need a warning
+    grid: Annotated[list[Block], Field(min_length=1)]
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
+    datasets: dict[Name, dict[str, Any]]
+    models: dict[Name, dict[str, Any]]
+    transforms: dict[Name, dict[str, Any]]
+    training: Training = Training()
+    references: References = References()
+    evaluation: Evaluation = Evaluation()
+    compute: Compute = Compute()
+    sweep: Sweep | None = None
+    paths: Paths = Paths()
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_once(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) != len(seeds):
+            raise ValueError("names a seed twice")
+        return seeds
+
+    @cached_property
+    def all_datasets(self) -> dict[str, Dataset]:
+        """Every defined dataset, validated."""
+        settings = {}
+        for name, entry in self.datasets.items():
+            kind, options = _kind(entry, "kind", registry.DATASETS, f"datasets.{name}")
+            settings[name] = (
+                kind,
+                _settings(registry.load(registry.DATASETS[kind]).Settings, options, f"datasets.{name}"),
+            )
+        sizes = {name: self._pack_size(s) for name, (_, s) in settings.items()}
+        packs = pack_names({name: (s, sizes[name]) for name, (_, s) in settings.items()})
+        datasets = {name: Dataset(name, kind, s, sizes[name], *packs[name]) for name, (kind, s) in settings.items()}
+        for name, dataset in datasets.items():
+            other = dataset.settings.evaluate_on
+            if other is not None and other not in datasets:
+                raise _unknown(f"datasets.{name}.evaluate_on", other, "dataset", datasets)
+        return datasets
+
+    @cached_property
+    def all_models(self) -> dict[str, Model]:
+        """Every defined model and the references, validated."""
+        models = {}
+        for name, entry in self.models.items():
+            if name in registry.REFERENCES:
+                raise UserError(f"config: models.{name} is the name of a reference row; choose another name")
+            method, options = _kind(entry, "method", registry.METHODS, f"models.{name}")
+            models[name] = self._model(name, method, options, registry.METHODS)
+        for name in registry.REFERENCES:
+            models[name] = self._model(name, name, {}, registry.REFERENCES)
+        return models
+
+    @cached_property
+    def all_transforms(self) -> dict[str, Transform]:
+        """Every defined transform, validated."""
+        transforms = {}
+        for name, entry in self.transforms.items():
+            kind, overrides = _kind(entry, "kind", registry.TRANSFORMS, f"transforms.{name}")
+            settings = _settings(registry.load(registry.TRANSFORMS[kind]).Settings, overrides, f"transforms.{name}")
+            transforms[name] = Transform(name, kind, settings, overrides)
+        return transforms
+
+    def cells(self) -> list[Cell]:
+        """The grid's cells, once each, then the references'; in the config's order."""
+        triples: dict[tuple[str, str, str], None] = {}
+        for number, block in enumerate(self.grid):
+            where = f"grid[{number}]"
+            _known(f"{where}.datasets", block.datasets, "dataset", self.all_datasets)
+            _known(f"{where}.models", block.models, "model", self.models)
+            _known(f"{where}.transforms", block.transforms, "transform", self.all_transforms)
+            triples.update({(d, m, t): None for d in block.datasets for m in block.models for t in block.transforms})
+        grid = [self.cell(*triple, seed) for triple in triples for seed in self.seeds]
+        _known("references.supervised", self.references.supervised, "transform", self.all_transforms)
+        rows = [("random", "none")] * self.references.random
+        rows += [("supervised", transform) for transform in self.references.supervised]
+        datasets = dict.fromkeys(dataset for dataset, _, _ in triples)
+        labelled = [d for d in datasets if self.all_datasets[d].settings.evaluate_on is None]
+        return grid + [
+            self.cell(dataset, model, transform, seed)
+            for dataset in datasets
+            for model, transform in rows
+            for seed in self.seeds
+            if model != "supervised" or dataset in labelled
+        ]
+
+    def cell(self, dataset: str, model: str, transform: str, seed: int) -> Cell:
+        """One cell, in the grid or not."""
+        chosen = self.all_datasets[dataset]
+        evaluated = self.all_datasets[chosen.settings.evaluate_on or dataset]
+        return Cell(
+            chosen, evaluated, self.all_models[model], self.all_transforms.get(transform), seed, self.paths.results
+        )
+
+    def _model(self, name: str, method: str, options: dict, known: dict[str, str]) -> Model:
+        module = registry.load(f"{known[method]}.settings")
+        overrides, training = dict(options), self.training
+        if changes := options.pop("training", None):
+            training = _settings(Training, changes, f"models.{name}.training", base=self.training)
+        settings = _settings(module.Settings, options, f"models.{name}")
+        if training.batch_size < module.FACTS.min_batch:
+            raise UserError(
+                f"config: {name} needs a batch of at least {module.FACTS.min_batch}, and training.batch_size is "
+                f"{training.batch_size}"
+            )
+        if training.batch_size % training.accumulate:
+            raise UserError(
+                f"config: training.accumulate: {training.accumulate} does not divide the batch of {training.batch_size}"
+            )
+        return Model(name, method, known[method], settings, module.FACTS, training, overrides)
+
+    def _pack_size(self, settings: DatasetSettings) -> int:
+        return settings.pack_size or round(self.training.input_size * 8 / 7)
+
+
+def load(raw: dict) -> Config:
+    """The validated configuration.
+
+    Raises:
+        UserError: one line that names the key, what it was, what is allowed, and the nearest name.
+    """
+    config = _validated(Config, raw, "")
+    config.cells()  # validates what the grid names
+    if config.sweep is not None:
+        _known("sweep.transforms", config.sweep.transforms, "transform", config.all_transforms)
+        for name in config.sweep.transforms:
+            parameter_of(config.all_transforms[name], config.sweep.parameter)
+    return config
+
+
+def parameter_of(transform: Transform, parameter: str) -> object:
+    """The value of a dotted parameter, e.g. ``jitter.strength``, in one transform."""
+    value: object = transform.settings
+    for part in parameter.split("."):
+        fields = list(type(value).model_fields) if isinstance(value, BaseModel) else []
+        if part not in fields:
+            raise UserError(
+                f"config: sweep.parameter: transform {transform.name!r} has no {parameter!r}."
+                f"{registry.nearest(part, fields)} Known there: {', '.join(fields)}"
+            )
+        value = getattr(value, part)
+    return value
+
+
+def _settings(cls: type[Strict], changes: dict, where: str, base: Strict | None = None) -> Any:
+    """``cls`` with ``changes`` laid over ``base``, or over its own defaults, dict by dict."""
+    if base is not None:
+        start = base.model_dump()
+    else:
+        values = {
+            name: field.get_default(call_default_factory=True)
+            for name, field in cls.model_fields.items()
+            if not field.is_required()
+        }
+        start = {name: v.model_dump() if isinstance(v, BaseModel) else v for name, v in values.items()}
+    return _validated(cls, merge(start, changes), where)
+
+
+def _validated(cls: type[Strict], data: dict, where: str) -> Any:
+    try:
+        return cls.model_validate(data)
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        first = problems[0]
+        key = ".".join([where] * bool(where) + [str(part) for part in first["loc"] if part != "[key]"]) or "(top level)"
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        if first["type"] == "extra_forbidden":
+            known = _fields_at(cls, first["loc"][:-1])
+            text = f"{key}: there is no such key.{registry.nearest(str(first['loc'][-1]), known)} Known: {', '.join(known)}"
+        elif first["type"] == "missing":
+            text = f"{key} is missing"
+        else:
+            text = f"{key}: {first['input']!r} is not allowed: {first['msg'].removeprefix('Value error, ')}"
+        raise UserError(f"config: {text}{more}") from None
+
+
+def _fields_at(cls: type[BaseModel], loc: tuple) -> list[str]:
+    """The field names of the model that a validation error's path leads to."""
+    for part in loc:
+        field = cls.model_fields.get(part) if isinstance(part, str) else None
+        if field is not None:
+            inner = [a for a in (field.annotation, *get_args(field.annotation)) if isinstance(a, type)]
+            nested = [a for a in inner if issubclass(a, BaseModel)]
+            cls = nested[0] if nested else cls
+    return list(cls.model_fields)
+
+
+def _kind(entry: dict, key: str, known: dict[str, str], where: str) -> tuple[str, dict]:
+    """The entry's kind (or method), checked, and its other keys."""
+    options = dict(entry)
+    if key not in options:
+        raise UserError(f"config: {where} says no `{key}`; allowed: {', '.join(known)}")
+    name = options.pop(key)
+    if name not in known:
+        raise _unknown(f"{where}.{key}", name, key, known)
+    return name, options
+
+
+def _unknown(where: str, name: object, what: str, known: Any) -> UserError:
+    names = list(known)
+    return UserError(
+        f"config: {where}: no {what} is called {name!r}.{registry.nearest(str(name), names)} Known: {', '.join(names)}"
+    )
+
+
+def _known(where: str, names: list[str], what: str, known: Any) -> None:
+    for name in names:
+        if name not in known:
+            raise _unknown(where, name, what, known)

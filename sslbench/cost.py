@@ -1,0 +1,80 @@
+"""What a grid costs before it runs, and the stop where it would cost days: no GPU, and the CPU not allowed."""
+
+import shutil
+import subprocess
+from collections.abc import Iterable
+from os import cpu_count
+from pathlib import Path
+
+from sslbench.cells import Cell, Dataset
+from sslbench.config import Config
+from sslbench.errors import UserError
+
+# The article's ImageNette table: 50 cells, 5,439 minutes, each 200 epochs of 12,894 pictures in two views of 224 px.
+ARTICLE_HOURS_PER_VIEW_PIXEL = 5439 / 60 / (50 * 200 * 12_894 * 2 * 224**2)
+# ResNet-18, bf16, channels last, forward and backward on one core: 33 views of 224 px a second.
+CPU_HOURS_PER_VIEW_PIXEL = 1 / (3600 * 33 * 224**2)
+
+
+def gpu_present() -> bool:
+    """Whether this machine has a GPU that its driver lists. Does not import torch."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return any(Path("/proc/driver/nvidia/gpus").glob("*"))
+    listed = subprocess.run([program, "-L"], capture_output=True, text=True, check=False)
+    return listed.returncode == 0 and "GPU" in listed.stdout
+
+
+def device(config: Config) -> str:
+    """``cpu`` or ``cuda``: the config's choice, or what this machine has where it says auto."""
+    chosen = config.compute.device
+    return ("cuda" if gpu_present() else "cpu") if chosen == "auto" else chosen
+
+
+def describe(config: Config, cells: Iterable[Cell]) -> str:
+    """Cells, hours and gigabytes of pretraining ``cells``, as far as they are known before the pictures are there."""
+    cells = list(cells)
+    pixels, unknown = 0.0, 0
+    for cell in cells:
+        pictures = train_pictures(cell.dataset)
+        unknown += pictures is None
+        areas = sum(view["size"] ** 2 for view in cell.settings["views"])
+        pixels += (pictures or 0) * cell.settings["train"]["epochs"] * areas
+    cores = cpu_count() or 1
+    datasets = {cell.dataset.pack: cell.dataset for cell in cells}.values()
+    gigabytes = sum(filter(None, map(disk_bytes, datasets))) / 1e9
+    text = (
+        f"{len(cells)} cells to pretrain; about {pixels * ARTICLE_HOURS_PER_VIEW_PIXEL:,.1f} h on one GPU at the article's "
+        f"pace, or {pixels * CPU_HOURS_PER_VIEW_PIXEL / cores:,.0f} h on the {cores} cores here with ResNet-18; "
+        f"about {gigabytes:.1f} GB of disk for archives and packed pictures"
+    )
+    return text + (f" ({unknown} cells of unknown size not counted)" if unknown else "")
+
+
+def stop_without_gpu(config: Config, cells: list[Cell]) -> None:
+    """Print what ``cells`` cost and refuse to start them on a CPU unless the config allows it.
+
+    Raises:
+        UserError: where there is no GPU and compute.allow_cpu is false.
+    """
+    if config.compute.allow_cpu or device(config) == "cuda":
+        return
+    raise UserError(
+        f"no GPU here. {describe(config, cells)}. For a look on this machine run `make demo`; to run this grid on "
+        "the CPU all the same, set compute.allow_cpu: true"
+    )
+
+
+def train_pictures(dataset: Dataset) -> int | None:
+    """How many pictures one epoch has, where that is known without them."""
+    counts = dataset.settings.known_counts()
+    return counts and counts[0]
+
+
+def disk_bytes(dataset: Dataset) -> float | None:
+    """Archive and pack together; pictures are taken to be 4:3."""
+    counts = dataset.settings.known_counts()
+    if counts is None:
+        return None
+    archive = dataset.settings.download()
+    return sum(counts) * dataset.pack_size**2 * 4 / 3 * 3 + ((archive and archive.size) or 0)

@@ -1,0 +1,80 @@
+"""What every dataset kind declares and what its scan returns, without torch."""
+
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+from pydantic import Field, model_validator
+
+from sslbench.strict import Strict
+
+
+class Archive(Strict):
+    """A downloadable file: where it is, how large, and by which hash it is believed."""
+
+    url: str
+    file: str
+    size: int | None = None  # bytes
+    md5: str | None = None
+    sha256: str | None = None
+
+
+class DatasetSettings(Strict):
+    """Base of every dataset kind's Settings.
+
+    ``archive`` and ``path`` say where the pictures come from and stay out of every fingerprint: what is read from
+    them is fingerprinted by content.
+    """
+
+    archive: Path | None = None  # a local archive in place of the download
+    path: Path | None = None  # a local folder in place of an archive
+    pack_size: Annotated[int, Field(ge=8)] | None = None  # px, shortest side after packing; None: 8/7 of the input size
+    unreadable_share: Annotated[float, Field(ge=0, lt=1)] = (
+        0  # this share of pictures may be unreadable; they are left out
+    )
+    evaluate_on: str | None = None  # name of a labelled dataset to probe on, where this one has no labels
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "DatasetSettings":
+        if self.archive is not None and self.path is not None:
+            raise ValueError("archive and path are two places to read from: give one")
+        return self
+
+    def source(self) -> str:
+        """Name of what is fetched, e.g. ``imagenette2-160``: equal source and pack size share a pack."""
+        raise NotImplementedError
+
+    def download(self) -> Archive | None:
+        """The official archive, or None where there is no download (user-supplied, drawn, or a folder)."""
+        return None
+
+    def how_to_get(self) -> str:
+        """What to do where there is no download and the user has supplied nothing."""
+        return "set path: to a folder of pictures, or archive: to an archive of one"
+
+    def identity(self) -> dict:
+        """What decides the packed pictures, as plain values: no paths, nothing about splits."""
+        raise NotImplementedError
+
+    def known_counts(self) -> tuple[int, int] | None:
+        """Training and test pictures, where they are known before anything is fetched."""
+        return None
+
+    def split_name(self) -> str:
+        """Which of the pack's splits the cells use, e.g. ``official`` or ``per-class-80-20-seed0``."""
+        return "official"
+
+
+class Record(NamedTuple):
+    """One picture as found: its path below the dataset's root folder, and its class."""
+
+    path: str
+    label: str | None  # class name; None where unlabelled
+
+
+class Listing(NamedTuple):
+    """All pictures of a dataset, sorted by path, its classes in label order, and its named splits."""
+
+    records: list[Record]
+    classes: list[str]  # class ids: position = label
+    titles: list[str]  # the same classes as people call them
+    splits: dict[str, dict[str, list[int]]]  # split name -> {"train": [...], "test": [...]}: positions in records

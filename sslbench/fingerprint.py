@@ -1,0 +1,114 @@
+"""A digest of code by meaning: which statements a result depends on, not how they are written or when.
+
+The digest covers the given modules and every sslbench module they import, without docstrings, comments and layout,
+and the versions of the libraries that hold losses and backbones. It leaves out what only declares: those modules'
+whole effect stands in a cell's settings (cells.py), so adding a method or an operation makes nothing stale.
+"""
+
+import ast
+import hashlib
+import re
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LIBRARIES = ("lightly", "timm")
+DECLARATIVE = re.compile(r"sslbench\.(registry|config|cells|strict|errors|\w+\.spec|methods\.\w+\.settings)")
+# Fields of the syntax tree that carry no meaning or exist in some Python versions only.
+SKIPPED_FIELDS = {"ctx", "kind", "type_comment", "type_ignores", "type_params", "lineno", "col_offset"}
+
+
+def code_digest(*roots: str) -> str:
+    """SHA-256 over the syntax of ``roots`` (module names, or paths below the repository) and their imports."""
+    return _digest(tuple(sorted(set(roots))))
+
+
+def closure(*roots: str) -> set[str]:
+    """``roots`` and every sslbench module that they import, at any depth, less the declarative ones."""
+    found: set[str] = set()
+    waiting = list(roots)
+    while waiting:
+        name = waiting.pop()
+        if name in found or (name not in roots and DECLARATIVE.fullmatch(name)):
+            continue
+        found.add(name)
+        waiting += _imports(name)
+    return found
+
+
+@cache
+def _digest(roots: tuple[str, ...]) -> str:
+    total = hashlib.sha256()
+    for name in sorted(closure(*roots)):
+        total.update(f"{name}\n{_module_digest(name)}\n".encode())
+    for library in LIBRARIES:
+        total.update(f"{library} {library_version(library)}\n".encode())
+    return total.hexdigest()
+
+
+def library_version(name: str) -> str:
+    """The installed version, or the one that envs/train.yaml pins where Snakemake runs in a leaner environment."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        pinned = re.search(rf"\b{name}\s*=+\s*([\d.]+)", (ROOT / "envs" / "train.yaml").read_text())
+        return pinned.group(1) if pinned else "unknown"
+
+
+def source_file(name: str) -> Path | None:
+    """The file of a module name or of a path below the repository; None for packages and foreign modules."""
+    path = ROOT / name if "/" in name else ROOT.joinpath(*name.split(".")).with_suffix(".py")
+    return path if path.is_file() else None
+
+
+@cache
+def _module_digest(name: str) -> str:
+    path = source_file(name)
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".py":  # templates count as they are
+        return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(meaning(text).encode()).hexdigest()
+
+
+@cache
+def _imports(name: str) -> tuple[str, ...]:
+    path = source_file(name)
+    if path is None or path.suffix != ".py":
+        return ()
+    names = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(n for n in names if n.startswith("sslbench.") and source_file(n) is not None)
+
+
+def meaning(text: str) -> str:
+    """The syntax tree of Python source as text that is the same for every supported Python version."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:
+            first = body[0]
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                del body[0]
+    return _canonical(tree)
+
+
+def _canonical(node: object) -> str:
+    if isinstance(node, list):
+        return "[" + ",".join(map(_canonical, node)) + "]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = [
+        f"{name}={_canonical(value)}"
+        for name, value in ast.iter_fields(node)
+        if name not in SKIPPED_FIELDS and value is not None and value != []
+    ]
+    return f"{type(node).__name__}({','.join(fields)})"

@@ -1,0 +1,56 @@
+"""What every method declares, without torch: its options, recipe, views and sources."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sslbench.strict import Strict
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Width = Annotated[int, Field(ge=1)]  # of a layer
+Weight = Annotated[float, Field(ge=0)]  # of a term of a loss
+Temperature = Annotated[float, Field(gt=0)]
+
+
+class ViewSpec(Strict):
+    """One view that a method wants. The transform owns everything that is not said here."""
+
+    role: Literal["global", "local"] = "global"
+    size: Annotated[int, Field(ge=8)]  # pixels, square
+    crop_scale: tuple[Share, Share] | None = None  # area share of the crop; None: the transform's own
+    branch: Literal[0, 1] = 0  # which of the transform's two recipes (they are equal unless it says otherwise)
+
+
+class Recipe(Strict):
+    """How a method is optimised. Schedules are stepped per optimiser step."""
+
+    optimizer: Literal["sgd", "lars", "adam", "adamw"]
+    base_lr: Annotated[float, Field(gt=0)]  # at 256 pictures a step
+    scale_lr: bool = True  # lr = base_lr * batch / 256; False: base_lr as it is
+    weight_decay: Annotated[float, Field(ge=0)]
+    momentum: Share = 0.9  # SGD and LARS
+    warmup_epochs: Annotated[float, Field(ge=0)] = 0  # linear; clipped to half of the run
+    end_lr_factor: Share = 0  # cosine ends at this share of the peak
+    ema_start: Share | None = None  # momentum encoder: theta' <- m theta' + (1 - m) theta; None: there is none
+    ema_end: Share | None = None  # cosine from ema_start to ema_end over the run; None: constant
+    clip_gradient_norm: Annotated[float, Field(gt=0)] | None = None
+
+
+class MethodSettings(Strict):
+    """Base of every method's Settings: fields are its options, all with defaults; one of them is its recipe."""
+
+    recipe: Recipe
+
+    def views(self, input_size: int) -> list[ViewSpec]:
+        """The views wanted at an input of ``input_size`` px. Two global views unless a method says otherwise."""
+        return [ViewSpec(size=input_size, branch=0), ViewSpec(size=input_size, branch=1)]
+
+
+class MethodFacts(Strict):
+    """What tables and the report say of a method."""
+
+    title: str  # as printed: "Barlow Twins"
+    family: Literal["contrastive", "non-contrastive", "clustering", "distillation", "predictive", "reference"]
+    paper: str  # authors, year, venue, arXiv id
+    min_batch: int = 2  # smallest batch whose loss is defined
+    needs_map: bool = False  # refuses backbones whose spatial map is 1x1

@@ -1,0 +1,177 @@
+"""What a configuration asks for, as the rules and the report need it. No torch, no Snakemake."""
+
+import hashlib
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sslbench import registry
+from sslbench.cells import Cell, Dataset
+from sslbench.config import Config, parameter_of
+from sslbench.errors import UserError
+from sslbench.fingerprint import ROOT, code_digest
+
+NABIRDS_HELP = (
+    "NABirds may not be downloaded by a script: ask for it at https://dl.allaboutbirds.org/nabirds and name the file "
+    "as datasets.{name}.archive"
+)
+
+
+def alternatives(names: Any) -> str:
+    """A regular expression that matches exactly these names."""
+    return "|".join(re.escape(str(name)) for name in names) or "(?!)"
+
+
+def listing_digest(folder: Path | None) -> str | None:
+    """A digest of the names and sizes below a folder of pictures, so that an added picture is noticed."""
+    if folder is None:
+        return None
+    if not folder.is_dir():
+        raise UserError(f"config: there is no folder {folder}; set the dataset's `path` to one that exists")
+    total = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            total.update(f"{path.relative_to(folder)}\0{path.stat().st_size}\0".encode(errors="surrogateescape"))
+    return total.hexdigest()
+
+
+class Plan:
+    """Cells by name, sources and packs by folder name, and what is set aside."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.cells = config.cells()
+        self._by_names = {cell.names: cell for cell in self.cells}
+        datasets = {cell.dataset.name: cell.dataset for cell in self.cells}
+        datasets |= {cell.evaluated.name: cell.evaluated for cell in self.cells}
+        self.datasets: dict[str, Dataset] = datasets
+        self.sources = {dataset.source: dataset for dataset in reversed(config.all_datasets.values())}
+        self.packs = {dataset.pack: dataset for dataset in reversed(config.all_datasets.values())}
+
+    def cell(self, dataset: str, model: str, transform: str, seed: int) -> Cell:
+        """The cell of these names, in the grid or not. Raises UserError where its pictures cannot be had."""
+        found = self._by_names.get((dataset, model, transform, seed))
+        if found is None:
+            if (transform == "none") != (model == "random"):
+                raise UserError(f"there is no cell {dataset}/{model}/{transform}: only model random goes with none")
+            found = self.config.cell(dataset, model, transform, seed)
+        for used in (found.dataset, found.evaluated):
+            if used.needs_archive:
+                raise UserError(f"{used.name} has no pictures: {self.why_set_aside(used)}")
+        return found
+
+    @cached_property
+    def runnable(self) -> list[Cell]:
+        """The cells whose pictures can be had."""
+        return [cell for cell in self.cells if not self._set_aside(cell)]
+
+    @property
+    def used_packs(self) -> list[str]:
+        """Packs of the runnable cells, once each."""
+        return list(dict.fromkeys(d.pack for cell in self.runnable for d in (cell.dataset, cell.evaluated)))
+
+    def of_dataset(self, name: str) -> list[Cell]:
+        """A dataset's cells. Raises UserError where the user has not supplied its archive."""
+        cells = [cell for cell in self.cells if cell.dataset.name == name]
+        for cell in cells:
+            self.cell(*cell.names)
+        return cells
+
+    def _set_aside(self, cell: Cell) -> str | None:
+        for dataset in (cell.dataset, cell.evaluated):
+            if dataset.needs_archive:
+                return self.why_set_aside(dataset)
+        return None
+
+    @staticmethod
+    def why_set_aside(dataset: Dataset) -> str:
+        if dataset.kind == "nabirds":
+            return NABIRDS_HELP.format(name=dataset.name)
+        return f"set datasets.{dataset.name}.path to a folder of pictures, or .archive to an archive of one"
+
+    def report(self) -> dict:
+        """All that the report needs to know of the plan, as plain values."""
+        config = self.config
+        used_models = {cell.model.name: cell.model for cell in self.cells}
+        used_transforms = {cell.transform.name: cell.transform for cell in self.cells if cell.transform}
+        return {
+            "name": config.name,
+            "title": config.title,
+            "note": config.note,
+            "confidence": config.evaluation.confidence,
+            "cells": [self._report_cell(cell) for cell in self.cells],
+            "datasets": {
+                name: {
+                    "pack": str(config.paths.data / "packed" / dataset.pack),
+                    "kind": dataset.kind,
+                    "identity": dataset.settings.identity(),
+                    "split": dataset.settings.split_name(),
+                    "source": dataset.settings.source(),
+                }
+                for name, dataset in self.datasets.items()
+            },
+            "models": {
+                name: {
+                    "method": model.method,
+                    "family": model.facts.family,
+                    "title": model.facts.title,
+                    "paper": model.facts.paper,
+                    "options": model.overrides,
+                }
+                for name, model in used_models.items()
+            },
+            "transforms": {
+                name: {"kind": transform.kind, "overrides": transform.overrides}
+                for name, transform in used_transforms.items()
+            },
+            "sweep": self._sweep(),
+        }
+
+    def _report_cell(self, cell: Cell) -> dict:
+        dataset, model, transform, seed = cell.names
+        return {
+            "dataset": dataset,
+            "evaluated_on": cell.evaluated.name,
+            "model": model,
+            "transform": transform,
+            "seed": seed,
+            "folder": str(cell.folder),
+            "log": f"logs/pretrain/{dataset}/{model}/{transform}/seed{seed}.log",
+            "kind": "reference" if cell.reference else "grid",
+            "expected": {"settings": cell.settings, "code": code_digest(*cell.code_roots)},
+            "set_aside": self._set_aside(cell),
+        }
+
+    def _sweep(self) -> dict | None:
+        sweep = self.config.sweep
+        if sweep is None:
+            return None
+        known = self.config.all_transforms
+        values = {name: parameter_of(known[name], sweep.parameter) for name in sweep.transforms}
+        return {"parameter": sweep.parameter, "values": values}
+
+    def gallery(self) -> dict[str, list[list[dict]]]:
+        """The operations of every transform that the grid uses, for the gallery."""
+        return {cell.transform.name: cell.transform.branches for cell in self.cells if cell.transform}
+
+    def operation_modules(self) -> list[str]:
+        """The modules of every operation that the grid uses."""
+        used = {o["op"] for branches in self.gallery().values() for branch in branches for o in branch}
+        return sorted({registry.OPERATIONS[o].partition(":")[0] for o in used})
+
+
+def template_files() -> list[str]:
+    """The report's templates, as paths below the repository."""
+    folder = ROOT / "sslbench" / "report" / "templates"
+    return [str(path.relative_to(ROOT)) for path in sorted(folder.iterdir()) if path.is_file()]
+
+
+def failure_lines(config: Config) -> str:
+    """The last lines of a failed run: what to look at, and how to render what is there."""
+    page = config.paths.reports / config.name / "now.html"
+    return (
+        "sslbench: some jobs failed; their last lines stand above, their logs under logs/. Finished cells are kept: "
+        "the same command goes on where this one stopped.\n"
+        f"sslbench: `snakemake --cores 1 report_now` renders what is finished now, to {page}"
+    )

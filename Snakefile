@@ -1,0 +1,42 @@
+# Which self-supervised method and which image transform work best on these pictures, and at what cost?
+#
+#   snakemake --cores all --use-conda      the grid of config.yaml, to reports/<name>/report.html
+#   snakemake --cores all report_now       whatever is finished, rendered
+#   snakemake --cores all <dataset>        one dataset of the grid
+
+import sys
+
+from snakemake.utils import min_version
+
+min_version("9.10")
+
+
+configfile: "config.yaml"
+
+
+sys.path.insert(0, workflow.basedir)  # environments hold what sslbench imports, not sslbench itself
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/pretrain.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        REPORT,
+
+
+onstart:
+    stop_without_gpu(workflow)
+
+
+onsuccess:
+    say_where_the_report_is(workflow)
+
+
+onerror:
+    print(failure_lines(), file=sys.stderr)

@@ -1,0 +1,122 @@
+# The validated configuration, the cells of the grid, and what rules ask of them.
+
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from sslbench import cost, registry
+from sslbench import plan as planning
+from sslbench.canonical import canonical
+from sslbench.config import load
+from sslbench.errors import UserError
+from sslbench.fingerprint import code_digest
+
+
+def one_line(function, *arguments):
+    """Call it; a user's mistake becomes Snakemake's own error with our one line."""
+    try:
+        return function(*arguments)
+    except UserError as error:
+        raise WorkflowError(f"sslbench: {error}") from None
+
+
+CONFIG = one_line(load, config)
+PLAN = planning.Plan(CONFIG)
+DEVICE = cost.device(CONFIG)
+DATA, RESULTS = CONFIG.paths.data, CONFIG.paths.results
+CELL = f"{RESULTS}/{{dataset}}/{{model}}/{{transform}}/seed{{seed}}"
+REPORTS = CONFIG.paths.reports / CONFIG.name
+COLLECTED = RESULTS / "collected" / CONFIG.name
+GALLERY_DATASET = next(iter([*(cell.dataset for cell in PLAN.runnable), *PLAN.datasets.values()]))
+REPORT = [REPORTS / "report.html", REPORTS / "report.md"]
+
+
+wildcard_constraints:
+    dataset=planning.alternatives(CONFIG.all_datasets),
+    model=planning.alternatives(CONFIG.all_models),
+    transform=planning.alternatives([*CONFIG.all_transforms, "none"]),
+    source=planning.alternatives(PLAN.sources),
+    pack=planning.alternatives(PLAN.packs),
+    seed=r"\d+",
+
+
+def cell_of(wildcards):
+    return one_line(PLAN.cell, wildcards.dataset, wildcards.model, wildcards.transform, int(wildcards.seed))
+
+
+def manifest(dataset):
+    return f"{DATA}/packed/{dataset.pack}/manifest.json"
+
+
+def finished(cells):
+    """What a finished cell leaves for the report."""
+    names = ["run.json", "linear.json", "knn.json", "health.json", "predictions.parquet"]
+    return [f"{cell.folder}/{name}" for cell in cells for name in names]
+
+
+def stop_without_gpu(workflow):
+    """Only where this machine is the one that would train: a cluster's login node needs no GPU."""
+    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name == "pretrain"]
+    if jobs and workflow.is_main_process and workflow.local_exec:
+        one_line(cost.stop_without_gpu, CONFIG, [cell_of(job.wildcards) for job in jobs])
+
+
+def say_where_the_report_is(workflow):
+    if any(job.rule.name == "report" for job in workflow.dag.jobs):
+        print(f"sslbench: the report is at {REPORT[0]}", file=sys.stderr)
+
+
+def failure_lines():
+    return planning.failure_lines(CONFIG)
+
+
+def layout_of(dataset):
+    return registry.DATASETS[dataset.kind]
+
+
+def local_source(wildcards):
+    """The user's own archive, so that another file under its name is noticed. A folder is listed in the settings."""
+    archive = PLAN.sources[wildcards.source].settings.archive
+    if archive is not None and not archive.is_file():
+        raise WorkflowError(
+            f"sslbench: datasets.{PLAN.sources[wildcards.source].name}.archive: there is no file {archive}"
+        )
+    return [] if archive is None else str(archive)
+
+
+def source_settings(source):
+    dataset = PLAN.sources[source]
+    return {
+        "identity": dataset.settings.identity(),
+        "listing": one_line(planning.listing_digest, dataset.settings.path),
+    }
+
+
+def pack_settings(pack):
+    dataset = PLAN.packs[pack]
+    return {
+        "identity": dataset.settings.identity(),
+        "pack_size": dataset.pack_size,
+        "unreadable_share": dataset.settings.unreadable_share,
+    }
+
+
+def embed_settings(cell):
+    """What the features depend on, bar the backbone's weights and the data."""
+    return {
+        "backbone": cell.settings["backbone"],
+        "input_size": cell.settings["input_size"],
+        "dataset": cell.evaluated_data,
+        "resize_ratio": CONFIG.evaluation.resize_ratio,
+    }
+
+
+def runtime_of(dataset):
+    """Minutes asked of a scheduler for one pretraining."""
+    minutes = CONFIG.compute.runtime_minutes
+    return minutes.get(dataset, minutes.get("default", 24 * 60))
+
+
+def dataset_target(name):
+    """All finished cells of one dataset; asking for one whose archive is not there is answered with how to get it."""
+    return lambda wildcards: finished(one_line(PLAN.of_dataset, name))

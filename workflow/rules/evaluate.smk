@@ -1,0 +1,56 @@
+# Frozen features once per cell; the probes read nothing else.
+
+
+rule embed:
+    """Features of the training and test pictures from the frozen backbone."""
+    input:
+        manifest=lambda wc: manifest(cell_of(wc).evaluated),
+        backbone=rules.pretrain.output.backbone,
+    output:
+        train=f"{CELL}/features-train.safetensors",
+        test=f"{CELL}/features-test.safetensors",
+    log:
+        "logs/embed/{dataset}/{model}/{transform}/seed{seed}.log",
+    benchmark:
+        "logs/benchmarks/embed/{dataset}/{model}/{transform}/seed{seed}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: CONFIG.compute.threads
+    resources:
+        gpu=1 if DEVICE == "cuda" else 0,
+        mem_mb=CONFIG.compute.memory_mb,
+        runtime=60,
+    params:
+        settings=lambda wc: canonical(embed_settings(cell_of(wc))),
+        code=lambda wc: code_digest("sslbench.evaluate.embed", "workflow/scripts/embed.py"),
+    script:
+        "../scripts/embed.py"
+
+
+rule evaluate:
+    """Linear probe, nearest neighbours and health of one cell, in one job."""
+    input:
+        train=rules.embed.output.train,
+        test=rules.embed.output.test,
+        run=rules.pretrain.output.run,
+        curve=rules.pretrain.output.curve,
+    output:
+        linear=f"{CELL}/linear.json",
+        knn=f"{CELL}/knn.json",
+        health=f"{CELL}/health.json",
+        predictions=f"{CELL}/predictions.parquet",
+    log:
+        "logs/evaluate/{dataset}/{model}/{transform}/seed{seed}.log",
+    benchmark:
+        "logs/benchmarks/evaluate/{dataset}/{model}/{transform}/seed{seed}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: CONFIG.compute.threads
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=lambda wc: canonical(CONFIG.evaluation.model_dump(mode="json", exclude={"resize_ratio"})),
+        code=lambda wc: code_digest("sslbench.evaluate.evaluate", "workflow/scripts/evaluate.py"),
+    script:
+        "../scripts/evaluate.py"

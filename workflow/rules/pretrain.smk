@@ -1,0 +1,28 @@
+# One backbone per cell.
+
+
+rule pretrain:
+    """Train one cell of the grid; resumes from its own checkpoint after a crash."""
+    input:
+        lambda wc: manifest(cell_of(wc).dataset),
+    output:
+        backbone=f"{CELL}/backbone.safetensors",
+        run=f"{CELL}/run.json",
+        curve=f"{CELL}/curve.csv",
+        ledger=f"{CELL}/ledger.json",
+    log:
+        "logs/pretrain/{dataset}/{model}/{transform}/seed{seed}.log",
+    benchmark:
+        "logs/benchmarks/pretrain/{dataset}/{model}/{transform}/seed{seed}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: CONFIG.compute.threads
+    resources:
+        gpu=1 if DEVICE == "cuda" else 0,
+        mem_mb=CONFIG.compute.memory_mb,
+        runtime=lambda wc: runtime_of(wc.dataset),
+    params:
+        settings=lambda wc: cell_of(wc).text,
+        code=lambda wc: code_digest(*cell_of(wc).code_roots, "workflow/scripts/pretrain.py"),
+    script:
+        "../scripts/pretrain.py"

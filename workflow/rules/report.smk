@@ -1,0 +1,103 @@
+# One tidy table, one page.
+
+
+rule gallery:
+    """What each transform does, on the first dataset's own pictures."""
+    input:
+        lambda wc: manifest(GALLERY_DATASET),
+    output:
+        COLLECTED / "gallery.json",
+    log:
+        f"logs/report/{CONFIG.name}/gallery.log",
+    benchmark:
+        f"logs/benchmarks/report/{CONFIG.name}/gallery.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        settings=lambda wc: canonical({"transforms": PLAN.gallery(), "size": CONFIG.training.input_size}),
+        code=lambda wc: code_digest("sslbench.report.gallery", *PLAN.operation_modules(), "workflow/scripts/gallery.py"),
+    script:
+        "../scripts/gallery.py"
+
+
+rule collect:
+    """Every cell's figures in one table, with what is stale, missing or set aside."""
+    input:
+        finished(PLAN.runnable),
+        [f"{cell.folder}/curve.csv" for cell in PLAN.runnable],
+        [f"{DATA}/packed/{pack}/doctor.json" for pack in PLAN.used_packs],
+    output:
+        table=COLLECTED / "cells.csv",
+        report=COLLECTED / "report.json",
+    log:
+        f"logs/report/{CONFIG.name}/collect.log",
+    benchmark:
+        f"logs/benchmarks/report/{CONFIG.name}/collect.tsv"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        settings=lambda wc: canonical(PLAN.report()),
+        code=lambda wc: code_digest("sslbench.report.collect", "workflow/scripts/collect.py"),
+    script:
+        "../scripts/collect.py"
+
+
+rule report:
+    """The page, in HTML and in Markdown."""
+    input:
+        report=rules.collect.output.report,
+        gallery=rules.gallery.output,
+    output:
+        html=REPORT[0],
+        markdown=REPORT[1],
+    log:
+        f"logs/report/{CONFIG.name}/report.log",
+    benchmark:
+        f"logs/benchmarks/report/{CONFIG.name}/report.tsv"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        settings=lambda wc: canonical({"published": "reports/published_results.csv"}),
+        code=lambda wc: code_digest("sslbench.report.page", *planning.template_files(), "workflow/scripts/report.py"),
+    script:
+        "../scripts/report.py"
+
+
+rule report_now:
+    """Render whatever exists, with missing, failed and stale cells shown as such. Needs no cell and always runs."""
+    output:
+        touch=temp(COLLECTED / "now.done"),
+    log:
+        f"logs/report/{CONFIG.name}/now.log",
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        settings=lambda wc: canonical(PLAN.report()),
+        code="now",
+    script:
+        "../scripts/report_now.py"
+
+
+for DATASET in PLAN.datasets:
+
+    rule:
+        name:
+            DATASET
+        input:
+            dataset_target(DATASET),

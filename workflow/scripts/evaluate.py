@@ -1,0 +1,21 @@
+"""Linear probe, nearest neighbours and health of one cell."""
+
+import json
+from pathlib import Path
+
+from sslbench.config import Compute
+from sslbench.errors import job_log
+from sslbench.evaluate.evaluate import evaluate
+
+if __name__ == "__main__":
+    with job_log(snakemake.log[0]) as log:
+        files = snakemake.input
+        evaluate(
+            {"train": Path(files.train), "test": Path(files.test)},
+            Path(files.run),
+            Path(files.curve),
+            json.loads(snakemake.params.settings),
+            {name: Path(path) for name, path in snakemake.output.items()},
+            threads=Compute(**snakemake.config.get("compute", {})).threads,
+            log=lambda line: print(line, file=log),
+        )

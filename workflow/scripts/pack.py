@@ -1,0 +1,15 @@
+"""Pack one source: decode its pictures once, at one size."""
+
+from pathlib import Path
+
+from sslbench.config import load
+from sslbench.data.packing import pack
+from sslbench.errors import job_log
+from sslbench.plan import Plan
+
+if __name__ == "__main__":
+    with job_log(snakemake.log[0]) as log:
+        config = load(snakemake.config)
+        dataset = Plan(config).packs[snakemake.wildcards.pack]
+        folder = Path(snakemake.output.manifest).parent
+        pack(dataset.settings, Path(snakemake.input[0]), folder, dataset.pack_size, config.compute.pack_jobs, log)

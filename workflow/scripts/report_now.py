@@ -1,0 +1,25 @@
+"""Render whatever is finished, beside the report of the whole grid."""
+
+import json
+import sys
+from pathlib import Path
+
+from sslbench.errors import job_log
+from sslbench.report.collect import collect
+from sslbench.report.page import render
+
+if __name__ == "__main__":
+    with job_log(snakemake.log[0]):
+        plan = json.loads(snakemake.params.settings)
+        collected = Path(snakemake.output.touch).parent
+        collect(plan, collected.parents[1], collected / "now")
+        gallery = collected / "gallery.json"
+        pages = Path(snakemake.config.get("paths", {}).get("reports", "reports")) / plan["name"]
+        render(
+            collected / "now" / "report.json",
+            gallery if gallery.exists() else None,
+            pages / "now.html",
+            pages / "now.md",
+        )
+        Path(snakemake.output.touch).touch()
+        print(f"sslbench: rendered {pages / 'now.html'}", file=sys.stderr)

@@ -1,0 +1,122 @@
+"""timm's networks behind one face: pooled features, and a spatial map where a method asks for one.
+
+Convolutional networks, channels-last ones (NHWC) and vision transformers answer alike.
+"""
+
+import math
+from typing import Any
+
+import timm
+import torch
+from timm.models import list_models
+from torch import Tensor, nn
+
+from sslbench.errors import UserError
+from sslbench.registry import nearest
+
+# Set here, not by the user: a pretrained start would leak (ImageNette's pictures are ImageNet's), and the rest is ours.
+OWN = ("num_classes", "in_chans", "img_size", "pretrained", "checkpoint_path", "features_only", "dynamic_img_size")
+
+# What networks with a size of their own take so that they accept the run's, and smaller local views; the first that
+# the architecture knows is used. With padding, a view need not be a multiple of the patch.
+SIZE_OPTIONS = (
+    {"dynamic_img_size": True, "dynamic_img_pad": True},  # ViT, DeiT, EVA, BEiT
+    {"strict_img_size": False},  # Swin
+    {},
+)
+
+
+class Backbone(nn.Module):
+    """A timm network without its classifier, randomly initialised from torch's global generator.
+
+    Args:
+        name: timm name, e.g. ``resnet18``.
+        options: further keyword arguments of ``timm.create_model``, e.g. ``{"zero_init_last": False}``.
+        input_size: px, square. Networks with position embeddings are built for it.
+
+    Attributes:
+        model: the timm network.
+        timm_options: what ``timm.create_model(name, num_classes=0, **timm_options)`` needs to build the same shapes.
+        num_features: width F of the pooled features.
+        map_features: width of the map, which is F in most networks.
+
+    Raises:
+        UserError: unknown name, options that the network does not take, or a size that it cannot take.
+    """
+
+    def __init__(self, name: str, options: dict[str, Any] | None = None, input_size: int = 224) -> None:
+        super().__init__()
+        if not timm.is_model(name):
+            raise UserError(
+                f"backbone: timm has no {name!r}.{nearest(name, list_models())} Names: https://huggingface.co/timm"
+            )
+        options = dict(options or {})
+        if taken := sorted(set(options) & set(OWN)):
+            raise UserError(f"backbone_options: {', '.join(taken)} cannot be set; sslbench sets it. Leave it out")
+        self.name, self.input_size = name, input_size
+        self.model, self.timm_options = _create(name, options, input_size)
+        pooled, spatial = self._dry_run(input_size)
+        self.num_features, self.map_features = pooled.shape[1], spatial.shape[1]
+        self._map_sizes = {input_size: tuple(spatial.shape[2:])}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Pooled features [n, F] of images [n, 3, s, s]."""
+        return self.model.forward_head(self.model.forward_features(images), pre_logits=True)
+
+    def maps(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Pooled features [n, F] and the map [n, map_features, h, w] they are pooled from, by one forward pass."""
+        features = self.model.forward_features(images)
+        return self.model.forward_head(features, pre_logits=True), self._as_map(features, images)
+
+    def map_size(self, input_size: int) -> tuple[int, int]:
+        """Height and width of the map of a picture of ``input_size`` px. Leaves weights and random state alone."""
+        if input_size not in self._map_sizes:
+            self._map_sizes[input_size] = tuple(self._dry_run(input_size)[1].shape[2:])
+        return self._map_sizes[input_size]
+
+    def timm_state(self) -> dict[str, Tensor]:
+        """The weights on the CPU as timm names them: saved, ``checkpoint_path`` of create_model reads them."""
+        return {name: value.detach().cpu().contiguous() for name, value in self.model.state_dict().items()}
+
+    def _as_map(self, features: Tensor, images: Tensor) -> Tensor:
+        if features.ndim == 4:  # [n, F, h, w], or [n, h, w, F] in Swin and its like
+            last = str(getattr(self.model, "output_fmt", "NCHW")) == "NHWC"
+            return features.permute(0, 3, 1, 2) if last else features
+        tokens = features[:, getattr(self.model, "num_prefix_tokens", 0) :]  # [n, h*w, F], without class tokens
+        embedding = getattr(self.model, "patch_embed", None)
+        if hasattr(embedding, "dynamic_feat_size"):
+            height, width = embedding.dynamic_feat_size(tuple(images.shape[-2:]))
+        else:
+            height = width = math.isqrt(tokens.shape[1])
+        return tokens.transpose(1, 2).unflatten(2, (height, width))  # [n, F, h, w]
+
+    def _dry_run(self, size: int) -> tuple[Tensor, Tensor]:
+        training = self.training
+        device = next(self.model.parameters()).device
+        self.eval()  # no batch statistics move, nothing is dropped, so nothing is drawn
+        try:
+            with torch.no_grad(), torch.autocast(device.type, enabled=False):
+                pooled, spatial = self.maps(torch.zeros(1, 3, size, size, device=device))
+        except Exception as error:  # whatever timm raises: its networks fail in many ways
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise UserError(f"backbone: {self.name!r} cannot take pictures of {size} px: {reason}") from error
+        finally:
+            self.train(training)
+        return pooled, spatial
+
+
+def _create(name: str, options: dict[str, Any], input_size: int) -> tuple[nn.Module, dict[str, Any]]:
+    attempts = [{}]
+    if timm.get_pretrained_cfg(name, allow_unregistered=False).fixed_input_size:
+        attempts = [{"img_size": input_size} | extra for extra in SIZE_OPTIONS]
+    state = torch.get_rng_state()
+    for extra in attempts:
+        torch.set_rng_state(state)  # the weights depend on the seed, not on how many attempts were made
+        try:
+            return timm.create_model(name, num_classes=0, **options, **extra), options | extra
+        except TypeError as error:  # a keyword that this architecture does not know
+            reason = error
+        except Exception as error:
+            reason = error
+            break
+    raise UserError(f"backbone: timm cannot build {name!r} with backbone_options {options}: {reason}") from reason

@@ -1,0 +1,12 @@
+"""The backbone as it is initialised: what no training is worth."""
+
+from sslbench.methods.spec import MethodFacts, MethodSettings, Recipe, ViewSpec
+
+FACTS = MethodFacts(title="Random initialisation", family="reference", paper="none")
+
+
+class Settings(MethodSettings):
+    recipe: Recipe = Recipe(optimizer="sgd", base_lr=0.06, weight_decay=0)  # never used: there is no training
+
+    def views(self, input_size: int) -> list[ViewSpec]:
+        return []

@@ -1,0 +1,44 @@
+"""SimCLR: find the other view of a picture among all views in the batch.
+
+Chen, Kornblith, Norouzi, Hinton 2020, equation 1. The head (batch norm after both layers) and the loss are lightly's.
+"""
+
+import math
+from typing import Any
+
+import torch
+from lightly.loss.ntx_ent_loss import NTXentLoss
+from lightly.models.modules.heads import SimCLRProjectionHead
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from sslbench.backbones import Backbone
+from sslbench.methods.base import Batch, Method, in_float32
+from sslbench.methods.simclr.settings import FACTS, Settings
+
+
+@in_float32
+def nt_xent_loss(z_a: Tensor, z_b: Tensor, temperature: float) -> dict[str, Tensor]:
+    """Mean over the 2n views of -s_ij / tau + log sum_k exp(s_ik / tau), with cosines s of z_a and z_b, both [n, d]."""
+    loss = NTXentLoss(temperature=temperature)(z_a, z_b)
+    with torch.no_grad():  # the two terms, for the curves
+        attraction = -cosine_similarity(z_a, z_b).mean() / temperature
+    return {"loss": loss, "attraction": attraction, "repulsion": loss.detach() - attraction}
+
+
+class Model(Method):
+    settings = Settings
+    facts = FACTS
+
+    def __init__(self, backbone: Backbone, options: dict[str, Any], input_size: int) -> None:
+        super().__init__(backbone, options, input_size)
+        o = self.options
+        self.projection = SimCLRProjectionHead(backbone.num_features, o.hidden_dim, o.out_dim)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        z_a, z_b = (self.projection(f) for f in self.features(batch.views))  # [n, d] each
+        return nt_xent_loss(z_a, z_b, self.options.temperature)
+
+    def trivial_loss(self, batch_size: int | None = None) -> dict[str, Any] | None:
+        # Equal similarities to the 2n - 1 other views of the batch.
+        return {"part": "loss", "value": math.log(2 * batch_size - 1)} if batch_size else None

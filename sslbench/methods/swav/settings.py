@@ -1,0 +1,35 @@
+"""SwAV's options and recipe for ResNet-18; lightly means its docs/.../imagenette_benchmark.py, batch 256."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from sslbench.methods.spec import MethodFacts, MethodSettings, Recipe, Share, Temperature, ViewSpec, Width
+
+FACTS = MethodFacts(
+    title="SwAV",
+    family="clustering",
+    paper="Caron, Misra, Mairal, Goyal, Bojanowski, Joulin, NeurIPS 2020, arXiv 2006.09882",
+)
+
+
+class Settings(MethodSettings):
+    hidden_dim: Width = 2048  # paper, appendix A.1; lightly
+    out_dim: Width = 128  # paper, appendix A.1; lightly
+    prototypes: Annotated[int, Field(ge=2)] = 3000  # paper, section 4.1; lightly
+    temperature: Temperature = 0.1  # paper, appendix A.1; lightly
+    sinkhorn_epsilon: Temperature = 0.05  # paper, appendix A.1; lightly
+    sinkhorn_iterations: Annotated[int, Field(ge=1)] = 3  # paper, section 3.1; lightly
+    # The paper and lightly add six small views. The article did not: its SwAV takes the memory of two views.
+    local_views: Annotated[int, Field(ge=0)] = 0
+    local_size_share: Annotated[float, Field(gt=0, le=1)] = 96 / 224  # of input_size; paper, appendix A.1
+    local_crop_scale: tuple[Share, Share] = (0.05, 0.14)  # paper, appendix A.1; lightly
+    global_crop_scale: tuple[Share, Share] | None = None  # None: the transform's; (0.14, 1) is the paper's
+    recipe: Recipe = Recipe(optimizer="adam", base_lr=1e-3, weight_decay=1e-6)  # lightly
+
+    def views(self, input_size: int) -> list[ViewSpec]:
+        local = ViewSpec(
+            role="local", size=max(8, round(input_size * self.local_size_share)), crop_scale=self.local_crop_scale
+        )
+        pair = [ViewSpec(size=input_size, crop_scale=self.global_crop_scale, branch=branch) for branch in (0, 1)]
+        return pair + [local] * self.local_views

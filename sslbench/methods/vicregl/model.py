@@ -1,0 +1,100 @@
+"""VICRegL: VICReg on pooled features, and on pairs of positions that match in feature space or in the picture.
+
+Bardes, Ponce, LeCun 2022, equations 2 to 6. Heads, terms and the search for neighbours are lightly's. Two forms:
+"paper" follows the authors' code and lightly 1.6; "article" follows lightly 1.2.42 to 1.3.3, where a global view is
+held against a local one and matched positions have the invariance term alone. A position's place is the mean place of
+its pixels, so the centre of its cell, whatever the view's geometry (lightly spaces cells w/(G-1) apart, not w/G).
+"""
+
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import torch
+from lightly.loss.vicreg_loss import VICRegLoss, covariance_loss, invariance_loss, variance_loss
+from lightly.models.modules.heads import BarlowTwinsProjectionHead, VicRegLLocalProjectionHead
+from lightly.models.utils import nearest_neighbors
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from sslbench.backbones import Backbone
+from sslbench.methods.base import Batch, Method, in_float32
+from sslbench.methods.vicregl.settings import FACTS, Settings
+
+
+def matched_loss(
+    pair_loss: Callable, z_a: Tensor, z_b: Tensor, at_a: Tensor, at_b: Tensor, matches: tuple[int, int]
+) -> Tensor:
+    """Mean of both directions: the positions of one view that lie closest to one of the other, with their neighbours.
+
+    z_a: [n, m_a, d], z_b: [n, m_b, d]. at_a: [n, m_a, c], at_b: [n, m_b, c], between which distances are measured.
+    matches: how many pairs from a to b and from b to a; clipped to what there is.
+    """
+    with torch.no_grad():
+        distance = torch.cdist(at_a, at_b, compute_mode="donot_use_mm_for_euclid_dist")  # [n, m_a, m_b]
+    to = pair_loss(*nearest_neighbors(z_a, z_b, distance, matches[0]))
+    fro = pair_loss(*nearest_neighbors(z_b, z_a, distance.mT, matches[1]))
+    return (to + fro) / 2
+
+
+@in_float32
+def vicregl_loss(
+    z: list[Tensor], local: list[Tensor], places: list[Tensor], anchors: int, o: Settings
+) -> dict[str, Tensor]:
+    """alpha x global + (1 - alpha) x local, averaged over pairs of an anchor and another view.
+
+    z: [n, D] of each view; local: [n, h*w, d]; places: [n, h*w, 2] in px of the source picture, the anchors first.
+    """
+    pairs = [(a, b) for a, b in product(range(anchors), range(len(z))) if a != b]
+    lam, mu, nu = o.invariance_weight, o.variance_weight, o.covariance_weight
+    # VICReg adds the views' covariance terms, VICRegL takes their mean: the authors' two codes differ by this 2.
+    views_covariance, pair_loss = 1, VICRegLoss(lam, mu, nu / 2, eps=o.eps)
+    if o.form == "article":
+        views_covariance, pair_loss = 2, lambda x, y: lam * invariance_loss(x, y)
+
+    invariance = sum(invariance_loss(z[a], z[b]) for a, b in pairs) / len(pairs)
+    variance = sum(variance_loss(z_v, o.eps) for z_v in z) / len(z)
+    covariance = views_covariance * sum(covariance_loss(z_v) for z_v in z) / len(z)
+    total = lam * invariance + mu * variance + nu * covariance
+
+    feature, location = (
+        sum(matched_loss(pair_loss, local[a], local[b], at[a], at[b], o.matches) for a, b in pairs) / len(pairs)
+        for at in (local, places)
+    )
+    return {
+        "loss": o.alpha * total + (1 - o.alpha) * (feature + location),
+        "global": total,
+        "feature_matches": feature,
+        "location_matches": location,
+        "invariance": invariance,
+        "variance": variance,
+        "covariance": covariance,
+    }
+
+
+class Model(Method):
+    settings = Settings
+    facts = FACTS
+    want_locations = True
+
+    def __init__(self, backbone: Backbone, options: dict[str, Any], input_size: int) -> None:
+        super().__init__(backbone, options, input_size)
+        o = self.options
+        self.projection = BarlowTwinsProjectionHead(backbone.num_features, o.hidden_dim, o.out_dim)
+        self.local_projection = VicRegLLocalProjectionHead(backbone.map_features, o.local_hidden_dim, o.local_out_dim)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        features, maps = zip(*(self.backbone.maps(view.images) for view in batch.views), strict=True)
+        self.last_features = features[0].detach()
+        z = [self.projection(f) for f in features]  # [n, D]
+        local = [self.local_projection(m.flatten(2).mT) for m in maps]  # [n, F, h, w] -> [n, h*w, d]
+        places = [cell_centres(v.locations, m.shape[2:]) for v, m in zip(batch.views, maps, strict=True)]
+        return vicregl_loss(z, local, places, 1 if self.options.form == "article" else 2, self.options)
+
+    def trivial_loss(self, batch_size: int | None = None) -> dict[str, Any]:
+        return {"part": "variance", "value": 1 - self.options.eps**0.5}
+
+
+def cell_centres(locations: Tensor, size: tuple[int, int]) -> Tensor:
+    """Mean place [n, h*w, 2] of the pixels under each cell of an h x w map, of their places [n, 2, s, s]."""
+    return adaptive_avg_pool2d(locations, tuple(size)).flatten(2).mT

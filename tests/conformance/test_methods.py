@@ -1,0 +1,202 @@
+"""What every registered method must do. A new method is tested by being registered.
+
+Heads are shrunk through options named ``*_dim`` and ``prototypes``: name the widths of yours so.
+"""
+
+import json
+import re
+
+import pytest
+import torch
+
+from sslbench import registry
+from sslbench.backbones import Backbone
+from sslbench.methods.base import Batch, Method
+from sslbench.methods.spec import MethodFacts
+from tests.unit.method_batches import build, make_batch
+
+LEARNED = [*registry.METHODS, "supervised"]
+ALL = registry.METHODS | registry.REFERENCES
+SIZE = 64
+
+
+def small_options(name: str) -> dict:
+    fields = registry.load(f"{ALL[name]}.settings").Settings.model_fields
+    options = {field: 24 for field in fields if field.endswith("_dim") or field == "prototypes"}
+    return options | ({"classes": 4} if name == "supervised" else {})
+
+
+def variants(name: str) -> list[dict]:
+    """Small options of a method, once for each of its forms and with local views where it knows them."""
+    small = small_options(name)
+    if name == "vicregl":
+        return [small, small | {"form": "paper"}, small | {"form": "paper", "local_views": 2}]
+    return [small, small | {"local_views": 2}] if name == "swav" else [small]
+
+
+CASES = [pytest.param(n, o, id=f"{n}{i or ''}") for n in LEARNED for i, o in enumerate(variants(n))]
+
+
+def small(name: str, options: dict, seed: int = 0) -> Method:
+    return build(name, "test_resnet", SIZE, options, seed).train()
+
+
+def total_and_gradients(model: Method, batch: Batch) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    torch.manual_seed(0)
+    loss = model.loss(batch)["loss"]
+    trained = [p for group in model.parameter_groups() for p in group["params"]]
+    return loss.detach(), list(torch.autograd.grad(loss, trained))
+
+
+class Untouchable:
+    """Labels that must not be read."""
+
+    def __getattribute__(self, name: str) -> object:
+        raise AssertionError(f"a self-supervised method read the labels (.{name})")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_settings_have_defaults_and_survive_json(name):
+    module = registry.load(f"{ALL[name]}.settings")
+    settings = module.Settings()
+    text = json.dumps(settings.model_dump(mode="json"), sort_keys=True)
+    assert module.Settings.model_validate(json.loads(text)) == settings
+    assert isinstance(module.FACTS, MethodFacts)
+    assert (module.FACTS.family == "reference") == (name in registry.REFERENCES)
+    if name in registry.METHODS:
+        assert re.search(r"arXiv \d{4}\.\d{5}", module.FACTS.paper)
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_views_start_with_a_global_one_of_the_input_size(name, options):
+    views = registry.load(f"{ALL[name]}.settings").Settings.model_validate(options).views(SIZE)
+    assert (views[0].role, views[0].size) == ("global", SIZE)
+    assert all(view.size == SIZE for view in views if view.role == "global")
+    assert all(view.size < SIZE and view.crop_scale for view in views if view.role == "local")
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_the_loss_is_a_finite_scalar_with_named_parts(name, options):
+    model = small(name, options)
+    parts = model.loss(make_batch(model, n=6))
+    assert "loss" in parts
+    assert all(re.fullmatch(r"[a-z][a-z0-9_]*", part) for part in parts)
+    assert not set(parts) & {"epoch", "step", "lr", "ema", "online_top1"}  # other columns of curve.csv
+    assert all(value.shape == () and torch.isfinite(value) and value.dtype == torch.float32 for value in parts.values())
+    trivial = model.trivial_loss(6)
+    assert trivial is None or (trivial["part"] in parts and isinstance(trivial["value"], float))
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_gradients_reach_every_trained_parameter_and_no_momentum_network(name, options):
+    model = small(name, options)
+    with torch.no_grad():  # timm starts residual branches at 0, where their weights have no gradient yet
+        for parameter in model.evaluated.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    model.loss(make_batch(model, n=6))["loss"].backward()
+    frozen = {id(p) for _, momentum in model.momentum_pairs() for p in momentum.parameters()}
+    for parameter_name, parameter in model.named_parameters():
+        if id(parameter) in frozen:
+            assert parameter.grad is None, parameter_name
+            assert not parameter.requires_grad, parameter_name
+        else:
+            assert parameter.grad is not None, parameter_name
+            assert torch.isfinite(parameter.grad).all(), parameter_name
+    weights = [p for p in model.evaluated.parameters() if p.ndim > 1]
+    assert all(p.grad.abs().sum() > 0 for p in weights)
+
+
+@pytest.mark.parametrize("name", registry.METHODS)
+def test_labels_are_never_read(name):
+    model = small(name, small_options(name))
+    batch = make_batch(model, n=4)
+    without = model.loss(batch)["loss"]
+    batch.labels = Untouchable()
+    assert torch.equal(model.loss(batch)["loss"], without)
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_equal_seeds_give_equal_losses_and_gradients(name, options):
+    runs = []
+    for _ in range(2):
+        model = small(name, options, seed=5)
+        runs.append(total_and_gradients(model, make_batch(model, n=4)))
+    assert torch.equal(runs[0][0], runs[1][0])
+    assert all(torch.equal(a, b) for a, b in zip(runs[0][1], runs[1][1], strict=True))
+    other = small(name, options, seed=6)
+    assert not torch.equal(total_and_gradients(other, make_batch(other, n=4))[0], runs[0][0])
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_the_order_of_the_pictures_in_a_batch_does_not_matter(name, options):
+    model = small(name, options)
+    batch = make_batch(model, n=6)
+    before = model.loss(batch)["loss"]
+    order = torch.tensor([3, 0, 5, 1, 4, 2])
+    for view in batch.views:
+        view.images = view.images[order]
+        view.locations = None if view.locations is None else view.locations[order]
+    batch.labels = None if batch.labels is None else batch.labels[order]
+    torch.testing.assert_close(model.loss(batch)["loss"], before, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_half_precision_gives_a_finite_float32_loss_and_gradients(name, options):
+    model = small(name, options)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        parts = model.loss(make_batch(model, n=6))
+    assert all(value.dtype == torch.float32 and torch.isfinite(value) for value in parts.values())
+    parts["loss"].backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_a_saved_state_restores_the_very_loss(name, options):
+    first, second = small(name, options, seed=1), small(name, options, seed=2)
+    batch = make_batch(first, n=4)
+    for _ in range(2):
+        first.loss(batch)  # statistics have moved
+    first.before_step(1, 0)
+    second.load_state_dict(first.state_dict())
+    for mode in (True, False):
+        torch.manual_seed(0)
+        saved = first.train(mode).loss(batch)["loss"]
+        torch.manual_seed(0)
+        assert torch.equal(second.train(mode).loss(batch)["loss"], saved)
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_last_features_are_the_pooled_features_of_view_0(name):
+    model = small(name, small_options(name))
+    batch = make_batch(model, n=4)
+    model.loss(batch)
+    features = model.last_features
+    assert features.shape == (4, model.backbone.num_features)
+    assert not features.requires_grad
+    torch.testing.assert_close(features, model.backbone(batch.views[0].images).detach())
+    assert isinstance(model.evaluated, Backbone)
+
+
+# test_convnext takes no view below 32 px: at 96 px the local view of VICRegL has 41
+@pytest.mark.parametrize(("backbone", "size"), [("resnet50", 64), ("test_convnext", 96), ("test_vit", 64)])
+@pytest.mark.parametrize("name", LEARNED)
+def test_every_method_trains_over_resnet50_a_convnext_and_a_vit(name, backbone, size):
+    model = build(name, backbone, size, small_options(name)).train()
+    parts = model.loss(make_batch(model, n=4))
+    assert torch.isfinite(parts["loss"])
+    parts["loss"].backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.evaluated.parameters())
+    assert sum(p.grad.abs().sum() for p in model.evaluated.parameters()) > 0
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_one_step_downhill_lowers_the_loss(name):
+    model = small(name, small_options(name))
+    batch = make_batch(model, n=6)
+    trained = [p for group in model.parameter_groups() for p in group["params"]]
+    before, gradients = total_and_gradients(model, batch)
+    length = torch.stack([g.square().sum() for g in gradients]).sum().sqrt()
+    with torch.no_grad():
+        for parameter, gradient in zip(trained, gradients, strict=True):
+            parameter -= 1e-2 * gradient / length
+    assert model.loss(batch)["loss"] < before

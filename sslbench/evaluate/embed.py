@@ -1,0 +1,116 @@
+"""Features of a dataset's training and test pictures under one frozen backbone, made once for all probes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from sslbench.backbones import Backbone
+from sslbench.data.packed import PackedSet
+from sslbench.engine.devices import computing
+from sslbench.errors import UserError
+from sslbench.evaluate.features import Features, write
+from sslbench.transforms.pipeline import center_view
+
+BATCH = 128  # pictures a forward pass; fixed, since sums inside a batched product may round by its size
+
+
+def embed(
+    settings: dict[str, Any],
+    evaluation: dict[str, Any],
+    backbone_file: Path,
+    pack: Path,
+    outputs: dict[str, Path],
+    device: str,
+    threads: int,
+    *,
+    split: str | None = None,
+    log: Callable[[str], None] = print,
+) -> None:
+    """Write the features of both parts of a split.
+
+    The pictures are seen as one centred square each, without augmentation, in float32, by the backbone in evaluation
+    mode. Unlabelled pictures are left out. Features that are not finite are written as they are, and counted in the
+    metadata: judging them is the health report's part.
+
+    Args:
+        settings: the cell's settings; ``backbone``, ``input_size`` and ``dataset.split`` are read.
+        evaluation: ``resize_ratio`` is read, the shortest side before the centred crop over the input size.
+        backbone_file: backbone.safetensors, as timm names its weights.
+        pack: folder of the packed dataset; that of another dataset where the cell's own has no labels.
+        outputs: paths under "train" and "test".
+        device: cpu, cuda, cuda:<n>, or auto.
+        threads: CPU threads.
+        split: the pack's split; None: the cell's.
+
+    Raises:
+        UserError: no labelled pictures, or weights that do not fit the backbone.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    packed = PackedSet.open(Path(pack))
+    split = split or settings["dataset"]["split"]
+    size, ratio = settings["input_size"], evaluation["resize_ratio"]
+    with computing(device, threads, {"precision": "fp32", "channels_last": True, "deterministic": True}) as place:
+        backbone = Backbone(settings["backbone"]["name"], settings["backbone"]["options"], size)
+        load_weights(backbone.model, Path(backbone_file))
+        place.place(backbone).eval()
+        for part, indices in packed.split(split).items():
+            labelled = np.sort(indices[packed.labels[indices] >= 0])
+            if not len(labelled):
+                raise UserError(
+                    f"{packed.manifest['source']}: split {split!r} has no labelled {part} pictures to evaluate on; "
+                    "name a labelled dataset under evaluate_on"
+                )
+            features = forward(backbone, packed, labelled, size, ratio, place.torch, place.memory_format)
+            origin = {
+                "backbone": settings["backbone"]["name"],
+                "classes": packed.classes,
+                "content_sha256": packed.manifest["content_sha256"],
+                "input_size": size,
+                "non_finite": int((~features.isfinite()).any(1).sum()),
+                "part": part,
+                "resize_ratio": ratio,
+                "source": packed.manifest["source"],
+                "split": split,
+                "split_sha256": packed.split_sha256(split),
+            }
+            labels = torch.from_numpy(packed.labels[labelled].astype(np.int64))
+            write(Path(outputs[part]), Features(features, labels, torch.from_numpy(labelled.astype(np.int64)), origin))
+            log(f"{part}: {len(labelled)} pictures, {features.shape[1]} features")
+            if origin["non_finite"]:
+                log(f"{part}: {origin['non_finite']} pictures have features that are not finite")
+
+
+@torch.no_grad()
+def forward(
+    backbone: Backbone,
+    packed: PackedSet,
+    indices: np.ndarray,
+    size: int,
+    ratio: float,
+    device: torch.device,
+    memory_format: torch.memory_format,
+) -> Tensor:
+    """Features [n, F] float32 on the CPU of the pictures ``indices`` [n]."""
+    found = []
+    for block in torch.from_numpy(indices).split(BATCH):
+        images = center_view(packed.batch(block), size, ratio, device=device).images  # [b, 3, size, size]
+        found.append(backbone(images.contiguous(memory_format=memory_format)).float().cpu())
+    return torch.cat(found)
+
+
+def load_weights(model: torch.nn.Module, file: Path) -> None:
+    """Load a backbone.safetensors into a timm network, every weight accounted for."""
+    try:
+        model.load_state_dict(safetensors.torch.load_file(file))
+    except (OSError, safetensors.SafetensorError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"{file}: these weights cannot be loaded ({reason}); delete the file, and the next run makes it anew"
+        ) from error

@@ -55,8 +55,11 @@ class References(Strict):
     supervised: list[Name] = ["baseline"]  # trained with labels on each of these transforms
 
 
+PENALTIES = [1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0]
+
+
 class LinearProbe(Strict):
-    penalties: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2]
+    penalties: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = PENALTIES
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.2  # share of training pictures on which the penalty is chosen
     max_iterations: Positive = 500
 

@@ -1,8 +1,9 @@
 """A digest of code by meaning: which statements a result depends on, not how they are written or when.
 
 The digest covers the given modules and every sslbench module they import, without docstrings, comments and layout,
-and the versions of the libraries that hold losses and backbones. It leaves out what only declares: those modules'
-whole effect stands in a cell's settings (cells.py), so adding a method or an operation makes nothing stale.
+and the versions of the libraries that hold losses and backbones. It leaves out what only declares, since those modules' whole effect stands in
+a cell's settings (cells.py): adding a method or an operation makes nothing stale. And it leaves out what only watches
+and keeps (progress, ledger, store), which changes no bit of a result.
 """
 
 import ast
@@ -14,7 +15,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = ("lightly", "timm")
-DECLARATIVE = re.compile(r"sslbench\.(registry|config|cells|strict|errors|\w+\.spec|methods\.\w+\.settings)")
+LEFT_OUT = re.compile(
+    r"sslbench\.(canonical|registry|config|cells|plan|strict|errors|\w+\.spec|methods\.\w+\.settings"
+    r"|engine\.(progress|ledger|store))"
+)
 # Fields of the syntax tree that carry no meaning or exist in some Python versions only.
 SKIPPED_FIELDS = {"ctx", "kind", "type_comment", "type_ignores", "type_params", "lineno", "col_offset"}
 
@@ -25,12 +29,12 @@ def code_digest(*roots: str) -> str:
 
 
 def closure(*roots: str) -> set[str]:
-    """``roots`` and every sslbench module that they import, at any depth, less the declarative ones."""
+    """``roots`` and every sslbench module that they import, at any depth, less those left out."""
     found: set[str] = set()
     waiting = list(roots)
     while waiting:
         name = waiting.pop()
-        if name in found or (name not in roots and DECLARATIVE.fullmatch(name)):
+        if name in found or (name not in roots and LEFT_OUT.fullmatch(name)):
             continue
         found.add(name)
         waiting += _imports(name)

@@ -1,6 +1,7 @@
 """What a configuration asks for, as the rules and the report need it. No torch, no Snakemake."""
 
 import hashlib
+import json
 import re
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from sslbench.config import Config, parameter_of
 from sslbench.errors import UserError
 from sslbench.fingerprint import ROOT, code_digest
 
+PRETRAIN_SCRIPT = "workflow/scripts/pretrain.py"
 NABIRDS_HELP = (
     "NABirds may not be downloaded by a script: ask for it at https://dl.allaboutbirds.org/nabirds and name the file "
     "as datasets.{name}.archive"
@@ -126,6 +128,7 @@ class Plan:
                 for name, transform in used_transforms.items()
             },
             "sweep": self._sweep(),
+            "config_text": json.dumps(config.model_dump(mode="json"), indent=1, ensure_ascii=False),
         }
 
     def _report_cell(self, cell: Cell) -> dict:
@@ -137,9 +140,12 @@ class Plan:
             "transform": transform,
             "seed": seed,
             "folder": str(cell.folder),
-            "log": f"logs/pretrain/{dataset}/{model}/{transform}/seed{seed}.log",
             "kind": "reference" if cell.reference else "grid",
-            "expected": {"settings": cell.settings, "code": code_digest(*cell.code_roots)},
+            "expected": {
+                "settings": cell.settings,
+                "code": code_digest(*cell.code_roots, PRETRAIN_SCRIPT),
+                "evaluation": self.config.evaluation.model_dump(mode="json"),
+            },
             "set_aside": self._set_aside(cell),
         }
 

@@ -23,6 +23,6 @@ rule pretrain:
         runtime=lambda wc: runtime_of(wc.dataset),
     params:
         settings=lambda wc: cell_of(wc).text,
-        code=lambda wc: code_digest(*cell_of(wc).code_roots, "workflow/scripts/pretrain.py"),
+        code=lambda wc: code_digest(*cell_of(wc).code_roots, planning.PRETRAIN_SCRIPT),
     script:
         "../scripts/pretrain.py"

@@ -45,7 +45,9 @@ rule collect:
         runtime=30,
     params:
         settings=lambda wc: canonical(PLAN.report()),
-        code=lambda wc: code_digest("sslbench.report.collect", "workflow/scripts/collect.py"),
+        code=lambda wc: code_digest(
+            "sslbench.report.collect", "reports/published_results.csv", "workflow/scripts/collect.py"
+        ),
     script:
         "../scripts/collect.py"
 
@@ -69,7 +71,7 @@ rule report:
         mem_mb=4000,
         runtime=30,
     params:
-        settings=lambda wc: canonical({"published": "reports/published_results.csv"}),
+        settings=canonical({}),
         code=lambda wc: code_digest("sslbench.report.page", *planning.template_files(), "workflow/scripts/report.py"),
     script:
         "../scripts/report.py"

@@ -1,0 +1,100 @@
+"""One encoded picture to upright RGB bytes, its shortest side at most the pack size."""
+
+import hashlib
+import io
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageFile
+
+# Set here, in every process that decodes: half a picture is no picture, whatever another library prefers.
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+_GREY_MODES = {"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"}
+_ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
+_GAP = 2.0  # JPEGs are decoded at a fraction that is still at least this many times the size wanted
+
+
+class Decoded(NamedTuple):
+    pixels: np.ndarray  # uint8 [height, width, 3]
+    height: int  # as stored in the file, after EXIF orientation
+    width: int
+    grey: bool  # stored without colour
+    digest: bytes  # of the file's bytes, 16 bytes
+
+
+def decode_file(file: Path, pack_size: int) -> Decoded | str:
+    """The picture in ``file``, or in one phrase why there is none.
+
+    Whatever a decoder raises on a broken file is that phrase: the formats are many and so are their exceptions.
+    """
+    try:
+        content = file.read_bytes()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of large pictures and odd metadata; errors still come
+            return decode(content, pack_size)
+    except Exception as error:
+        if isinstance(error, Image.UnidentifiedImageError):
+            return "is no picture that can be read"
+        if isinstance(error, OSError) and error.strerror:
+            return error.strerror.lower()
+        return " ".join(str(error).split()) or type(error).__name__
+
+
+def decode(content: bytes, pack_size: int) -> Decoded:
+    """Decode, turn upright by EXIF, make RGB and shrink the shortest side to ``pack_size`` px; nothing is enlarged.
+
+    Shrinking is Pillow's bilinear filter, which is antialiased: its support grows with the factor. Alpha is laid over
+    white; 16-bit greys keep their upper byte; colour profiles are ignored; of animations the first frame is taken.
+    """
+    with Image.open(io.BytesIO(content)) as image:
+        width, height = image.size
+        grey = image.mode in _GREY_MODES
+        factor = min(1.0, pack_size / min(width, height))
+        size = max(1, round(width * factor)), max(1, round(height * factor))
+        if factor < 1:
+            image.draft(None, (round(size[0] * _GAP), round(size[1] * _GAP)))
+        upright = _orientation(image)
+        rgb = _rgb(image)
+        if rgb.size != size:
+            rgb = rgb.resize(size, Image.Resampling.BILINEAR)
+        if upright is not None:
+            rgb = rgb.transpose(upright)
+            if upright in _SIDEWAYS:
+                height, width = width, height
+        pixels = np.asarray(rgb)  # while the file is open: a picture that needed no change is read only now
+    return Decoded(pixels, height, width, grey, hashlib.blake2b(content, digest_size=16).digest())
+
+
+_TURNS = {  # EXIF orientation -> what makes the picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = {_TURNS[value] for value in (5, 6, 7, 8)}
+
+
+def _orientation(image: Image.Image) -> Image.Transpose | None:
+    try:
+        return _TURNS.get(image.getexif().get(0x0112))
+    except Exception:  # a broken EXIF block does not make a picture unreadable
+        return None
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise ValueError("holds 32-bit floats, whose range is not stated; store it as 8 or 16 bits")
+    if image.mode.startswith("I"):  # 16-bit greys; Pillow's own conversion would cut them off at 255
+        values = np.asarray(image).astype(np.int64).clip(0, 65535)
+        image = Image.fromarray((values >> 8).astype(np.uint8))
+    elif image.mode in _ALPHA_MODES or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image)
+    return image if image.mode == "RGB" else image.convert("RGB")

@@ -1,0 +1,128 @@
+"""The data doctor: what is worth knowing about a dataset before believing a figure made from it."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sslbench.data import packformat, splits
+from sslbench.data.splits import Split
+from sslbench.data.storage import read_json
+from sslbench.errors import UserError
+
+
+def examine(
+    *,
+    classes: Sequence[str],
+    titles: Sequence[str],
+    labels: np.ndarray,
+    names: Sequence[str],
+    heights: np.ndarray,
+    widths: np.ndarray,
+    grey: int,
+    digests: np.ndarray,
+    unreadable: Sequence[tuple[str, str]],
+    split_sets: dict[str, Split],
+) -> dict:
+    """The findings, as plain values in a fixed order.
+
+    Args:
+        labels: int [N], -1 is unlabelled; ``names`` [N]; ``digests`` uint8 [N, 16] of the pictures' files.
+        heights, widths: int [N], of the pictures as found, upright.
+        grey: how many are stored without colour.
+        unreadable: (name, reason) of what was left out.
+    """
+    return {
+        "count": len(names),
+        "unlabelled": int((labels < 0).sum()),
+        "classes": [
+            {"class": name, "title": title, "count": int((labels == label).sum())}
+            for label, (name, title) in enumerate(zip(classes, titles, strict=True))
+        ],
+        "height": _spread(heights),
+        "width": _spread(widths),
+        "shortest_side": _spread(np.minimum(heights, widths)),
+        "grey": int(grey),
+        "unreadable": [{"name": name, "reason": reason} for name, reason in unreadable],
+        "splits": {name: examine_split(split, labels, names, digests, classes) for name, split in split_sets.items()},
+    }
+
+
+def examine_split(
+    split: Split, labels: np.ndarray, names: Sequence[str], digests: np.ndarray, classes: Sequence[str]
+) -> dict:
+    """Counts per class, byte-identical pictures that stand on both sides, and what makes the split unusable."""
+    sides: dict[str, dict[bytes, list[int]]] = {}
+    for part in ("train", "test"):
+        sides[part] = defaultdict(list)
+        for position in split[part]:
+            sides[part][digests[position].tobytes()].append(int(position))
+    shared = [digest for digest in sides["test"] if digest in sides["train"]]
+    return {
+        "train": len(split["train"]),
+        "test": len(split["test"]),
+        "train_per_class": _counts(labels[split["train"]], len(classes)),
+        "test_per_class": _counts(labels[split["test"]], len(classes)),
+        "in_both": [
+            {part: [names[position] for position in sides[part][digest]] for part in ("train", "test")}
+            for digest in shared
+        ],
+        "fault": splits.fault(split, labels, classes),
+    }
+
+
+def read(pack: Path, split: str) -> dict:
+    """The findings of ``pack``, with those of ``split`` added where it is derived and so not stored."""
+    manifest = packformat.read_manifest(pack)
+    found = read_json(pack / "doctor.json")
+    if split not in found["splits"]:
+        try:
+            index, names = packformat.read_index(pack, manifest), packformat.read_names(pack)
+            stored = packformat.read_splits(pack, manifest)
+        except packformat.Unfit as error:
+            raise UserError(f"{pack}: {error}; delete it and run again to pack anew") from error
+        positions = splits.resolve(split, stored, index["labels"], names)
+        findings = examine_split(positions, index["labels"], names, index["digests"], manifest["classes"])
+        found["splits"][split] = findings
+    return found
+
+
+def describe(doctor: dict) -> list[str]:
+    """The findings as lines for a log."""
+    heights, widths = doctor["height"], doctor["width"]
+    lines = [
+        f"doctor: {doctor['count']:,} pictures in {len(doctor['classes'])} classes, "
+        f"heights {heights['min']} to {heights['max']}, widths {widths['min']} to {widths['max']} px, "
+        f"{doctor['grey']} greyscale"
+    ]
+    if doctor["unlabelled"]:
+        lines.append(f"doctor: {doctor['unlabelled']:,} pictures have no label")
+    for entry in doctor["unreadable"]:
+        lines.append(f"doctor: left out {entry['name']!r}: {entry['reason']}")
+    for name, split in doctor["splits"].items():
+        line = f"doctor: split {name}: {split['train']:,} train, {split['test']:,} test"
+        for part in ("train", "test"):
+            per_class = split[f"{part}_per_class"]
+            if per_class:
+                line += f"; {part} per class {min(per_class)} to {max(per_class)}"
+        lines.append(line)
+        if split["fault"]:
+            lines.append(f"doctor: split {name} cannot be used: {split['fault']}")
+        if split["in_both"]:
+            first = split["in_both"][0]
+            lines.append(
+                f"doctor: split {name}: {len(split['in_both'])} pictures stand in train and in test, byte for byte, "
+                f"e.g. {first['train'][0]!r} and {first['test'][0]!r}"
+            )
+    return lines
+
+
+def _spread(values: np.ndarray) -> dict:
+    if len(values) == 0:
+        return {"min": None, "median": None, "max": None}
+    return {"min": int(values.min()), "median": float(np.median(values)), "max": int(values.max())}
+
+
+def _counts(labels: np.ndarray, classes: int) -> list[int]:
+    return np.bincount(labels[labels >= 0], minlength=classes).tolist() if classes else []

@@ -1,0 +1,256 @@
+"""Fetching a dataset: a download, a local archive, a folder used in place, or pictures that the project draws.
+
+Nothing is believed before it is verified, and ``source.json``, written last, says what was: ``source``, ``kind``
+("download", "archive", "folder" or "drawn"), ``file`` (an absolute path, or a name in the same folder), ``sha256``,
+``size`` in bytes, ``official`` (its checksum is the official one) and, where it was counted, ``unpacked`` in bytes.
+"""
+
+import hashlib
+import http.client
+import json
+import re
+import ssl
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from sslbench.data import archives
+from sslbench.data.progress import Progress, Ticker, printer
+from sslbench.data.spec import Archive, DatasetSettings
+from sslbench.data.storage import DISK_FULL, full_disk, one_line, require_space, write_json
+from sslbench.errors import UserError
+
+TIMEOUT = 60.0  # seconds without a byte
+TRIES = 6  # in a row without PROGRESS_BYTES more
+PAUSE = 1.0  # seconds before the second try, doubled before each further one
+PROGRESS_BYTES = 1 << 20  # a try that brought this much does not count as failed
+_BLOCK = 1 << 18
+_RETRY_CODES = {408, 416, 425, 429, 500, 502, 503, 504}
+
+
+class _Dropped(Exception):
+    """A failure that may pass; its text is the reason."""
+
+
+def fetch(settings: DatasetSettings, folder: Path, progress: Progress = None) -> dict:
+    """Make ``folder/source.json``, fetching and verifying what it speaks of, and return it.
+
+    Raises UserError where there is nothing to fetch, or it cannot be had or believed.
+    """
+    with one_line(folder, f"fetching {settings.source()}"):
+        return _fetch(settings, folder, printer(progress))
+
+
+def _fetch(settings: DatasetSettings, folder: Path, say: Callable[[str], None]) -> dict:
+    folder.mkdir(parents=True, exist_ok=True)
+    draw = getattr(sys.modules[type(settings).__module__], "draw", None)
+    if settings.path is not None:
+        found = _in_place(settings.path)
+    elif settings.archive is not None:
+        found = _local(settings.archive, settings.download(), say)
+    elif draw is not None:
+        file = folder / f"{settings.source()}.tar"
+        draw(settings, file)
+        found = {"kind": "drawn", "file": file.name, **_fingerprint(file), "official": True}
+    elif (wanted := settings.download()) is not None:
+        file = download(wanted, folder, say)
+        found = {"kind": "download", "file": file.name, **_fingerprint(file), "official": True}
+    else:
+        raise UserError(f"{settings.source()} has no download: {settings.how_to_get()}")
+    found["source"] = settings.source()
+    write_json(folder / "source.json", found)
+    say(f"{settings.source()}: {found['kind']} {found['file']} verified")
+    return found
+
+
+def read_source(source_json: Path) -> tuple[dict, Path]:
+    """What ``fetch`` wrote and the file or folder it speaks of. Raises UserError where that is gone or another."""
+    try:
+        found = json.loads(source_json.read_text(encoding="ascii"))
+        file = source_json.parent / found["file"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{source_json}: cannot be read ({error}); delete it and run again to fetch anew") from error
+    if found["kind"] == "folder":
+        if not file.is_dir():
+            raise UserError(f"{file}: the folder of pictures is gone since it was fetched; put it back or change path:")
+    elif not file.is_file() or {k: found[k] for k in ("sha256", "size")} != _fingerprint(file):
+        raise UserError(f"{file}: is gone or has changed since it was fetched; delete {source_json} and run again")
+    return found, file
+
+
+def _in_place(path: Path) -> dict:
+    if not path.is_dir():
+        raise UserError(
+            f"path: {path} is no folder; name the folder that holds the pictures, or use archive: for a file"
+        )
+    try:
+        empty = not any(path.iterdir())
+    except OSError as error:
+        raise UserError(f"path: {path} cannot be read: {error.strerror}") from error
+    if empty:
+        raise UserError(f"path: {path} is empty; name the folder that holds the pictures")
+    return {"kind": "folder", "file": str(path.resolve()), "sha256": None, "size": None, "official": False}
+
+
+def _local(archive: Path, official: Archive | None, say: Callable[[str], None]) -> dict:
+    if not archive.is_file():
+        raise UserError(
+            f"archive: there is no file {archive}; check the path, which is relative to the working directory"
+        )
+    say(f"{archive}: reading it through once")
+    same_size = official is not None and official.size == archive.stat().st_size
+    fault = mismatch(archive, official) if same_size else None
+    if fault:
+        raise UserError(f"archive: {archive} has the official size but {fault}: it is damaged; get it anew")
+    counted = archives.verify(archive)
+    if not counted["files"]:
+        raise UserError(f"archive: {archive} holds no files")
+    return {
+        "kind": "archive",
+        "file": str(archive.resolve()),
+        **_fingerprint(archive),
+        "official": same_size,
+        "unpacked": counted["unpacked"],
+    }
+
+
+def mismatch(file: Path, wanted: Archive) -> str | None:
+    """How ``file`` differs from the table's size and hashes, as ``its md5 is x, not y``; None where it does not."""
+    size = file.stat().st_size
+    if wanted.size is not None and size != wanted.size:
+        return f"its size is {size:,} bytes, not {wanted.size:,}"
+    for name in ("sha256", "md5"):
+        expected = getattr(wanted, name)
+        if expected is not None and (found := _hash(file, name)) != expected:
+            return f"its {name} is {found}, not {expected}"
+    return None
+
+
+def _hash(file: Path, name: str) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, lambda: hashlib.new(name, usedforsecurity=False)).hexdigest()
+
+
+def _fingerprint(file: Path) -> dict:
+    return {"sha256": _hash(file, "sha256"), "size": file.stat().st_size}
+
+
+def download(wanted: Archive, folder: Path, say: Callable[[str], None]) -> Path:
+    """``folder/<wanted.file>``, downloaded if it is not there yet, verified before it gets its name.
+
+    An interrupted download stays as ``.part`` and is resumed. Raises UserError where the server refuses, the disk is
+    full, ``TRIES`` tries in a row fail, or the file is not the one of the table (it is set aside as ``.rejected``).
+    """
+    target, part = folder / wanted.file, folder / f"{wanted.file}.part"
+    if target.is_file() and mismatch(target, wanted) is None:
+        return target
+    require_space(folder, (wanted.size or 0) - _size(part), f"downloading {wanted.file}")
+    failures = 0
+    while True:
+        before = _size(part)
+        try:
+            _receive(wanted, part, say)
+            break
+        except _Dropped as error:
+            failures = 1 if _size(part) >= before + PROGRESS_BYTES else failures + 1
+            if failures >= TRIES:
+                raise UserError(
+                    f"{wanted.url}: {error}, {TRIES} times in a row; what came is kept and resumed: run again when the "
+                    "network is back, or name a local copy as archive:"
+                ) from error
+            wait = PAUSE * 2 ** (failures - 1)
+            say(f"{wanted.file}: {error}; trying again in {wait:g} s")
+            time.sleep(wait)
+    if (fault := mismatch(part, wanted)) is not None:
+        aside = folder / f"{wanted.file}.rejected"
+        part.replace(aside)
+        raise UserError(
+            f"{wanted.url}: {fault}; the file is set aside as {aside}: run again to download it anew, and if it is so "
+            "again, it was replaced or tampered with: name a good copy as archive:"
+        )
+    part.replace(target)
+    return target
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+def _receive(wanted: Archive, part: Path, say: Callable[[str], None]) -> None:
+    """One try: append what ``part`` still lacks. Raises _Dropped where it remains short."""
+    have = _size(part)
+    if wanted.size is not None and have > wanted.size:
+        have = 0
+    if have and have == wanted.size:
+        return
+    headers = {"User-Agent": "sslbench", "Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    try:
+        with urllib.request.urlopen(urllib.request.Request(wanted.url, headers=headers), timeout=TIMEOUT) as response:
+            if have and not _continues(response, have):  # it ignored Range and sends the whole file
+                have = 0
+            total = _total(response, have)
+            if None not in (total, wanted.size) and total != wanted.size:
+                raise UserError(
+                    f"{wanted.url}: the server offers {total:,} bytes, not {wanted.size:,}: it was replaced, or a "
+                    "proxy answers in its place; name a good copy as archive:"
+                )
+            _copy(response, part, have, total or wanted.size, say)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == 416:  # nothing stands where we wanted to go on: begin anew
+            part.unlink(missing_ok=True)
+        reason = f"the server answers {error.code} {error.reason}"
+        if error.code in _RETRY_CODES:
+            raise _Dropped(reason) from error
+        raise UserError(f"{wanted.url}: {reason}; name a local copy as archive:") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _transient(error, wanted, part) from error
+
+
+def _transient(error: Exception, wanted: Archive, part: Path) -> Exception:
+    reason = getattr(error, "reason", error)
+    if getattr(error, "errno", None) in DISK_FULL:
+        return full_disk(part, f"downloading {wanted.file}", "what came is kept and resumed")
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return UserError(
+            f"{wanted.url}: the server's certificate is not trusted ({reason.verify_message}); nothing was fetched"
+        )
+    if isinstance(reason, TimeoutError):
+        return _Dropped(f"no answer for {TIMEOUT:g} s")
+    return _Dropped(f"the connection failed ({reason or type(reason).__name__})")
+
+
+def _continues(response: http.client.HTTPResponse, have: int) -> bool:
+    match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    return response.status == 206 and match is not None and int(match[1]) == have
+
+
+def _total(response: http.client.HTTPResponse, have: int) -> int | None:
+    length = response.headers.get("Content-Length", "")
+    return have + int(length) if length.isdigit() else None
+
+
+def _copy(
+    response: http.client.HTTPResponse, part: Path, have: int, total: int | None, say: Callable[[str], None]
+) -> None:
+    ticker, start = Ticker(say), have
+    with part.open("r+b" if have else "wb") as file:
+        file.seek(have)
+        while block := response.read1(_BLOCK):
+            file.write(block)
+            have += len(block)
+            if total is not None and have > total:
+                raise _Dropped(f"more than {total:,} bytes came")
+            ticker.tick(
+                lambda have=have: (
+                    f"{part.stem}: {have / 1e6:.0f} of {(total or 0) / 1e6:.0f} MB, "
+                    f"{(have - start) / 1e6 / ticker.seconds:.1f} MB/s"
+                )
+            )
+    if total is not None and have < total:
+        raise _Dropped(f"the connection closed after {have:,} of {total:,} bytes")

@@ -1,0 +1,63 @@
+"""Pictures in a folder tree, as every layout finds them."""
+
+import os
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from sslbench.data.spec import Listing, Record
+from sslbench.errors import UserError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")  # in any case
+
+
+def is_picture(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+
+
+def entries(folder: Path) -> list[os.DirEntry]:
+    """What a folder holds, hidden names left out, sorted by name. Raises UserError where it cannot be read."""
+    try:
+        with os.scandir(folder) as found:
+            return sorted((e for e in found if not e.name.startswith(".")), key=lambda e: e.name)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read: {error.strerror}; check its permissions") from error
+
+
+def pictures_below(folder: Path) -> list[str]:
+    """Paths of all pictures below ``folder``, relative to it and with ``/``, sorted. Links are followed, cycles not."""
+    return sorted(_walk(folder, "", frozenset()))
+
+
+def _walk(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[str]:
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    for entry in entries(folder):
+        if entry.is_dir():
+            yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", above | {real})
+        elif is_picture(entry.name):
+            yield prefix + entry.name
+
+
+def top_folder(root: Path) -> Path:
+    """``root``, or where it holds one folder and nothing else, that folder, and so on down.
+
+    So pictures have the same names whether the archive's top folder was kept, renamed or stripped.
+    """
+    while len(found := entries(root)) == 1 and found[0].is_dir():
+        root = Path(found[0].path)
+    return root
+
+
+def listing_of(
+    records: list[Record], classes: list[str], titles: Mapping[str, str], test_paths: Mapping[str, Collection[str]]
+) -> Listing:
+    """A listing sorted by path, with one split per entry of ``test_paths`` (split name -> paths that test)."""
+    records = sorted(records)
+    splits = {}
+    for name, tests in test_paths.items():
+        split: dict[str, list[int]] = {"train": [], "test": []}
+        for position, record in enumerate(records):
+            split["test" if record.path in tests else "train"].append(position)
+        splits[name] = split
+    return Listing(records, classes, [titles.get(name, name) for name in classes], splits)

@@ -1,0 +1,293 @@
+"""Packing: an archive or folder of pictures becomes one buffer of decoded pictures, once.
+
+The bytes of a pack depend on the pictures and the pack size alone: not on the number of jobs, the time, or which of
+the datasets that share it was asked for.
+"""
+
+import hashlib
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import PIL
+from PIL import Image
+
+from sslbench.data import archives, doctor, packformat, splits
+from sslbench.data.decode import Decoded, decode_file
+from sslbench.data.fetch import read_source
+from sslbench.data.layouts.tree import top_folder
+from sslbench.data.progress import Progress, Ticker, printer
+from sslbench.data.spec import DatasetSettings, Listing
+from sslbench.data.storage import one_line, require_space, write_json
+from sslbench.errors import UserError
+
+_CHUNK = 16  # pictures per task
+_SAMPLED = 100  # pictures looked at to estimate the pack's size
+_MARGIN = 1.1  # on estimates of disk space
+
+
+def pack(
+    settings: DatasetSettings, source_json: Path, out: Path, pack_size: int, jobs: int = 1, progress: Progress = None
+) -> None:
+    """Make the folder ``out`` (packformat.py says what is in it) of what ``source_json`` speaks of.
+
+    Args:
+        pack_size: px, the shortest side of packed pictures; smaller ones are kept as they are.
+        jobs: processes that decode.
+
+    Raises UserError where pictures, classes or disk space are missing, or more than ``settings.unreadable_share`` of
+    the pictures cannot be read. ``out`` is replaced as a whole, at the end; scratch files go whatever happens.
+    """
+    say = printer(progress)
+    source, file = read_source(source_json)
+    scratch = out.with_name(out.name + ".part")
+    shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
+    try:
+        with one_line(out, "packing"):
+            scratch.mkdir(parents=True)
+            root = top_folder(_unpacked(source, file, scratch, say))
+            listing = _scan(settings, root, scratch / "unpacked", file)
+            needed = _MARGIN * _pack_bytes(root, listing, pack_size)
+            require_space(scratch, needed, f"packing {len(listing.records):,} pictures")
+            made = scratch / "pack"
+            made.mkdir()
+            _write(settings, file, root, listing, made, source_json.parent.name, pack_size, jobs, say)
+            _publish(made, out)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _unpacked(source: dict, file: Path, scratch: Path, say: Callable[[str], None]) -> Path:
+    if source["kind"] == "folder":
+        return file
+    require_space(scratch, _MARGIN * (source.get("unpacked") or source["size"]), f"unpacking {file.name}")
+    say(f"unpacking {file.name}")
+    archives.extract(file, scratch / "unpacked")
+    return scratch / "unpacked"
+
+
+def _scan(settings: DatasetSettings, root: Path, unpacked: Path, file: Path) -> Listing:
+    try:
+        listing = sys.modules[type(settings).__module__].scan(root, settings)
+    except UserError as error:  # speak of the archive: the scratch folder is about to go
+        raise UserError(str(error).replace(str(unpacked), str(file))) from error
+    if not listing.records:
+        raise UserError(f"{file}: no pictures were found; check archive: or path:")
+    return listing
+
+
+def _pack_bytes(root: Path, listing: Listing, pack_size: int) -> float:
+    """Estimated bytes of the packed pixels, from the headers of pictures spread over the listing."""
+    sizes = []
+    for record in listing.records[:: max(1, len(listing.records) // _SAMPLED)]:
+        try:
+            with Image.open(root / record.path) as image:
+                factor = min(1.0, pack_size / min(image.size))
+                sizes.append(3 * image.width * image.height * factor**2)
+        except Exception:  # the unreadable are dealt with where they are decoded
+            continue
+    return len(listing.records) * float(np.mean(sizes or [0]))
+
+
+@dataclass
+class _Found:
+    """What decoding leaves beside the pixels. Lists run over the pictures that could be read."""
+
+    kept: list[int] = field(default_factory=list)  # positions in the listing
+    shapes: list[tuple[int, int]] = field(default_factory=list)  # height, width as packed
+    sizes: list[tuple[int, int]] = field(default_factory=list)  # height, width as found
+    digests: list[bytes] = field(default_factory=list)
+    grey: int = 0
+    unreadable: list[tuple[str, str]] = field(default_factory=list)  # name, reason
+    sha256: "hashlib._Hash" = field(default_factory=packformat.begin)
+
+
+def _write(
+    settings: DatasetSettings,
+    file: Path,
+    root: Path,
+    listing: Listing,
+    made: Path,
+    source: str,
+    pack_size: int,
+    jobs: int,
+    say: Callable[[str], None],
+) -> None:
+    names = [record.path for record in listing.records]
+    ticker = Ticker(say)
+    found = _write_pixels(made / "pixels.bin", root, names, pack_size, jobs, ticker)
+    _judge(found.unreadable, names, settings, file)
+    order = {name: label for label, name in enumerate(listing.classes)}
+    labels = np.array([order.get(listing.records[p].label, -1) for p in found.kept], dtype=np.int64)
+    names = [names[position] for position in found.kept]
+    split_sets = _remap(listing, found.kept, labels, names)
+    _check(settings, file, listing, labels, names, split_sets)
+    heights, widths = np.array(found.shapes, dtype=np.int64).T
+    sizes = heights * widths * 3
+    arrays = {
+        "offsets": np.cumsum(sizes) - sizes,
+        "heights": heights,
+        "widths": widths,
+        "labels": labels,
+        "digests": np.frombuffer(b"".join(found.digests), dtype=np.uint8).reshape(-1, 16),
+    }
+    packformat.write_index(made, arrays, split_sets)
+    write_json(made / "names.json", names)
+    findings = doctor.examine(
+        classes=listing.classes,
+        titles=listing.titles,
+        labels=labels,
+        names=names,
+        heights=np.array(found.sizes)[:, 0],
+        widths=np.array(found.sizes)[:, 1],
+        grey=found.grey,
+        digests=arrays["digests"],
+        unreadable=found.unreadable,
+        split_sets=split_sets,
+    )
+    write_json(made / "doctor.json", findings)
+    manifest = {
+        "format": packformat.FORMAT,
+        "source": source,
+        "identity": settings.identity(),
+        "pack_size": pack_size,
+        "count": len(names),
+        "bytes": int(sizes.sum()),
+        "max_height": int(heights.max()),
+        "max_width": int(widths.max()),
+        "classes": listing.classes,
+        "titles": listing.titles,
+        "content_sha256": packformat.finish(found.sha256, heights, widths, labels, listing.classes),
+        "splits": {
+            name: {"train": len(split["train"]), "test": len(split["test"]), "sha256": splits.sha256(split)}
+            for name, split in split_sets.items()
+        },
+        "pillow": PIL.__version__,
+    }
+    write_json(made / "manifest.json", manifest)
+    for line in doctor.describe(findings):
+        say(line)
+    say(
+        f"packed {len(names):,} pictures, {manifest['bytes'] / 1e6:,.0f} MB, "
+        f"{len(names) / ticker.seconds:,.0f} pictures/s"
+    )
+
+
+def _write_pixels(file: Path, root: Path, names: list[str], pack_size: int, jobs: int, ticker: Ticker) -> _Found:
+    found = _Found()
+    with file.open("wb") as pixels:
+        for position, decoded in enumerate(_decoded(root, names, pack_size, jobs)):
+            if isinstance(decoded, str):
+                found.unreadable.append((names[position], decoded))
+                ticker.say(f"{names[position]!r}: {decoded}")
+                continue
+            found.kept.append(position)
+            found.shapes.append(decoded.pixels.shape[:2])
+            found.sizes.append((decoded.height, decoded.width))
+            found.digests.append(decoded.digest)
+            found.grey += decoded.grey
+            block = np.ascontiguousarray(decoded.pixels).data
+            pixels.write(block)
+            found.sha256.update(block)
+            done = len(found.kept)
+            ticker.tick(lambda done=done: f"packed {done:,} of {len(names):,}, {done / ticker.seconds:,.0f} pictures/s")
+        pixels.flush()
+        os.fsync(pixels.fileno())
+    return found
+
+
+def _decoded(root: Path, names: list[str], pack_size: int, jobs: int) -> Iterator[Decoded | str]:
+    """Every picture, or why it cannot be read, in the order of ``names``; a few tasks ahead of the reader."""
+    chunks = [names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK)]
+    if jobs == 1 or len(chunks) == 1:
+        for name in names:
+            yield decode_file(root / name, pack_size)
+        return
+    # Forking is safe on Linux as long as this process has no threads of its own, and spares an import per worker.
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    with ExitStack() as stack:
+        pool = stack.enter_context(ProcessPoolExecutor(jobs, context, initializer=_ignore_interrupts))
+        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+        ahead: deque = deque()
+        for chunk in [*chunks, *[None] * (4 * jobs)]:
+            if chunk is not None:
+                ahead.append((chunk, pool.submit(_decode_chunk, root, chunk, pack_size)))
+            if len(ahead) > 4 * jobs or (chunk is None and ahead):
+                asked, future = ahead.popleft()
+                try:
+                    yield from future.result()
+                except BrokenProcessPool as error:
+                    raise UserError(
+                        f"{root}: a decoding process died at or after {asked[0]!r}: out of memory, or a picture that "
+                        "crashes its decoder; try compute.pack_jobs: 1"
+                    ) from error
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process ends the others
+
+
+def _decode_chunk(root: Path, names: list[str], pack_size: int) -> list[Decoded | str]:
+    return [decode_file(root / name, pack_size) for name in names]
+
+
+def _judge(unreadable: list[tuple[str, str]], names: list[str], settings: DatasetSettings, file: Path) -> None:
+    share = len(unreadable) / len(names)
+    if share <= settings.unreadable_share:
+        return
+    listed = "; ".join(f"{name!r} {reason}" for name, reason in unreadable[:5])
+    more = f"; and {len(unreadable) - 5} more (all in the log)" if len(unreadable) > 5 else ""
+    allowed = np.ceil(share * 10_000) / 10_000
+    leave_out = f", or leave them out with unreadable_share: {allowed:g}" if allowed < 1 else ""
+    raise UserError(
+        f"{len(unreadable)} of {len(names):,} pictures of {file} cannot be read: {listed}{more}. Replace or remove "
+        f"them{leave_out}"
+    )
+
+
+def _remap(listing: Listing, kept: list[int], labels: np.ndarray, names: list[str]) -> dict[str, splits.Split]:
+    """The listing's splits as positions among the pictures that were kept; derived ones are those of what was kept."""
+    place = np.full(len(listing.records), -1, dtype=np.int64)
+    place[kept] = np.arange(len(kept))
+    remapped = {}
+    for name, split in listing.splits.items():
+        if splits.is_derived(name):
+            remapped[name] = splits.resolve(name, {}, labels, names)
+            continue
+        parts = {part: place[np.array(sorted(split[part]), dtype=np.int64)] for part in ("train", "test")}
+        remapped[name] = {part: positions[positions >= 0] for part, positions in parts.items()}
+    return remapped
+
+
+def _check(
+    settings: DatasetSettings,
+    file: Path,
+    listing: Listing,
+    labels: np.ndarray,
+    names: list[str],
+    split_sets: dict[str, splits.Split],
+) -> None:
+    for label, name in enumerate(listing.classes):
+        if not (labels == label).any():
+            raise UserError(f"{file}: class {name!r} has no readable pictures; add some, or remove the class")
+    wanted = settings.split_name()
+    fault = splits.fault(splits.resolve(wanted, split_sets, labels, names), labels, listing.classes)
+    if fault:
+        raise UserError(f"{file}: split {wanted!r} cannot be used: {fault}")
+
+
+def _publish(made: Path, out: Path) -> None:
+    """Put the finished folder in place; an older one goes only then."""
+    if out.exists():
+        out.replace(made.parent / "old")
+    made.replace(out)

@@ -1,0 +1,149 @@
+"""Where a cell computes, and in what precision: the one place that knows of devices.
+
+``rank`` and ``world`` say which slice of each step's pictures this process takes; a launcher of several processes
+(Lightning's Fabric) has its room here. It is not used for one device: importing it costs every cell a second.
+"""
+
+import contextlib
+import importlib.util
+import os
+import platform
+import resource
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from sslbench.backbones import Backbone
+from sslbench.errors import UserError
+
+
+class Device:
+    """One device, set up for one cell's ``train`` settings. Made by ``computing``."""
+
+    rank, world = 0, 1
+
+    def __init__(self, name: str, train: dict) -> None:
+        self.torch = torch.device(name)
+        self.cuda = self.torch.type == "cuda"
+        self.bf16 = train["precision"] == "bf16"
+        self.memory_format = torch.channels_last if train["channels_last"] else torch.contiguous_format
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.torch.type, dtype=torch.bfloat16, enabled=self.bf16)
+
+    def place(self, module: nn.Module) -> nn.Module:
+        return module.to(device=self.torch, memory_format=self.memory_format)
+
+    def shard(self, start: int, stop: int) -> tuple[int, int]:
+        """This process's part of the pictures [start, stop) of a step."""
+        share = (stop - start) // self.world
+        return start + self.rank * share, start + (self.rank + 1) * share
+
+    def name(self) -> str:
+        if self.cuda:
+            return torch.cuda.get_device_name(self.torch)
+        return _cpu_name()
+
+    def has_room(self, size: int) -> bool:
+        """Whether ``size`` bytes of pictures may live on the device: at most half of what is free there."""
+        return not self.cuda or size <= torch.cuda.mem_get_info(self.torch)[0] // 2
+
+    def peak_memory(self) -> dict[str, int | None]:
+        """Highest use so far in this process, in bytes. The allocator's figures are None on a CPU."""
+        stats = torch.cuda.memory_stats(self.torch) if self.cuda else {}
+        return {
+            "allocated_bytes": stats.get("allocated_bytes.all.peak"),
+            "reserved_bytes": stats.get("reserved_bytes.all.peak"),
+            "rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,  # Linux counts in KiB
+        }
+
+    def energy_joules(self) -> float | None:
+        """The card's energy counter, where NVIDIA's library can be asked; its differences mean something."""
+        if not self.cuda or importlib.util.find_spec("pynvml") is None:
+            return None
+        import pynvml
+
+        try:
+            pynvml.nvmlInit()
+            uuid = torch.cuda.get_device_properties(self.torch).uuid
+            handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
+            return pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000
+        except (pynvml.NVMLError, AttributeError):
+            return None
+
+
+@contextlib.contextmanager
+def computing(name: str, threads: int, train: dict) -> Iterator[Device]:
+    """The device ``cpu``, ``cuda`` or ``cuda:<n>``, with torch's process-wide switches set, and put back afterwards.
+
+    fp32 means IEEE float32 throughout, not TF32.
+
+    Raises:
+        UserError: the device is not there, or its name is unknown.
+    """
+    kind = name.partition(":")[0]
+    if kind not in ("cpu", "cuda"):
+        raise UserError(f"device is {name!r}; it is cpu, cuda or cuda:<number>")
+    if kind == "cuda":
+        os.environ.setdefault(
+            "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+        )  # read when CUDA starts; deterministic products need it
+        if not torch.cuda.is_available():
+            raise UserError("device is 'cuda', but torch finds no GPU here; set device: cpu, or run where there is one")
+        if torch.device(name).index is not None and torch.device(name).index >= torch.cuda.device_count():
+            raise UserError(f"device is {name!r}, but torch finds {torch.cuda.device_count()} GPU(s), counted from 0")
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    before_warn = torch.is_deterministic_algorithms_warn_only_enabled()
+    fill = torch.utils.deterministic.fill_uninitialized_memory
+    torch.set_num_threads(threads)
+    # An operation without a deterministic kernel says so in the log rather than ending a run of hours.
+    torch.use_deterministic_algorithms(train["deterministic"], warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a help in debugging that costs time
+    try:
+        if kind == "cuda":
+            with torch.cuda.device(name), _cuda_switches(train):
+                torch.cuda.reset_peak_memory_stats()
+                yield Device(name, train)
+        else:
+            yield Device(name, train)
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1], warn_only=before_warn)
+        torch.utils.deterministic.fill_uninitialized_memory = fill
+
+
+@contextlib.contextmanager
+def _cuda_switches(train: dict) -> Iterator[None]:
+    matmul = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        with torch.backends.cudnn.flags(
+            enabled=True, benchmark=not train["deterministic"], deterministic=train["deterministic"], allow_tf32=False
+        ):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = matmul
+
+
+def compile_backbones(method: nn.Module, device: Device) -> str | None:
+    """Compile every backbone in ``method`` in place; state_dict keys stay. Returns why not, where it cannot be done."""
+    if device.cuda and importlib.util.find_spec("triton") is None:
+        return "compile: there is no triton here; going on without"
+    if not device.cuda and not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++")):
+        return "compile: there is no C++ compiler here; going on without"
+    for module in method.modules():
+        if isinstance(module, Backbone):
+            # The part that both forward() and maps() run.
+            module.model.forward_features = torch.compile(module.model.forward_features)
+    return None
+
+
+def _cpu_name() -> str:
+    with contextlib.suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,237 @@
+"""The content-addressed store of finished cells: ``<state_root>/<digest>/``.
+
+    lock          held by the one process that trains this cell; the kernel frees it when that process dies
+    state/        checkpoints (checkpoint.py); gone once the cell is finished
+    done/         the finished files and files.json with their hashes; renamed into place as a whole
+
+The outputs that the workflow declares are hard links to done/, so that deleting them loses nothing. No torch here.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+from sslbench.canonical import canonical
+from sslbench.errors import UserError
+
+WAIT_SECONDS = 0.5  # between two looks at a lock that another process holds
+
+
+def digest(settings: dict, code: str, data: dict) -> str:
+    """Name of a cell in the store, 64 hexadecimal digits over everything that decides its result.
+
+    ``data`` holds ``content_sha256`` and ``split_sha256`` of the packed set.
+    """
+    return hashlib.sha256(canonical({"settings": settings, "code": code, "data": data}).encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def set_aside(path: Path) -> Path:
+    """Rename ``path`` to the first free ``<path>.broken-<n>`` and return that name."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.broken-{number}")).exists():
+        number += 1
+    path.rename(aside)
+    return aside
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames within ``folder`` survive a power loss."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class Entry:
+    """One cell's place in the store. Use it only inside ``locked``."""
+
+    def __init__(self, folder: Path, log: Callable[[str], None]) -> None:
+        self.folder = folder
+        self.state = folder / "state"
+        self.done = folder / "done"
+        self.log = log
+
+    def finished(self) -> bool:
+        """Whether done/ is whole. One that fails its hashes is set aside, with a line in the log."""
+        if not self.done.is_dir():
+            return False
+        problem = self._problem()
+        if problem is None:
+            return True
+        aside = set_aside(self.done)
+        self.log(f"{self.done}: {problem}; set aside as {aside.name}, the cell is trained anew")
+        return False
+
+    def _problem(self) -> str | None:
+        try:
+            expected = json.loads((self.done / "files.json").read_text())
+            for name, entry in expected.items():
+                path = self.done / name
+                if path.stat().st_size != entry["size"] or file_sha256(path) != entry["sha256"]:
+                    return f"{name} is not what was stored (was an output edited in place?)"
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            return f"unreadable ({error})"
+        return None
+
+    def publish(self, files: dict[str, bytes]) -> None:
+        """Store the finished files under their names, all or nothing, and drop the training state."""
+        staging = self.folder / "staging"
+        shutil.rmtree(staging, ignore_errors=True)
+        try:
+            staging.mkdir()
+            listing = {n: {"sha256": hashlib.sha256(b).hexdigest(), "size": len(b)} for n, b in files.items()}
+            for name, content in (files | {"files.json": (canonical(listing) + "\n").encode()}).items():
+                with (staging / name).open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            sync_folder(staging)
+            staging.rename(self.done)
+            sync_folder(self.folder)
+        except OSError as error:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise UserError(
+                f"cannot store the finished cell in {self.folder}: {error.strerror}; the last checkpoint is kept, "
+                "make room and run again"
+            ) from error
+        shutil.rmtree(self.state, ignore_errors=True)
+
+    def link(self, outputs: list[Path]) -> None:
+        """Put the stored file of the same name at each output, as a hard link, or as a copy across file systems."""
+        for output in outputs:
+            source = self.done / output.name
+            if not source.is_file():
+                held = ", ".join(sorted(path.name for path in self.done.iterdir()))
+                raise UserError(f"{output}: the store holds no {output.name}; it holds {held}")
+            try:
+                _link(source, output)
+            except OSError as error:
+                raise UserError(
+                    f"cannot write {output}: {error.strerror}; the finished cell is kept in {self.done}, and the same "
+                    "command will put it there"
+                ) from error
+
+
+def _link(source: Path, output: Path) -> None:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if output.exists() and output.samefile(source):
+        os.utime(output)
+        return
+    beside = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    beside.unlink(missing_ok=True)
+    try:
+        try:
+            os.link(source, beside)
+        except OSError as error:
+            # Another file system, or one without hard links (some network and FUSE mounts).
+            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS):
+                raise
+            shutil.copyfile(source, beside)
+        os.utime(beside)  # an output older than its inputs would be made again and again
+        beside.replace(output)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(
+    state_root: Path, key: str, log: Callable[[str], None], waiting: Callable[[], None] | None = None
+) -> Iterator[Entry]:
+    """The entry of cell ``key`` while no other process can use it.
+
+    Args:
+        log: gets one line that names the process which holds the cell now, if any.
+        waiting: called between two looks at a held cell; may raise to give up. None: do not wait.
+
+    Raises:
+        UserError: it is held and ``waiting`` is None, or nothing can be written or locked there.
+    """
+    folder = state_root / key
+    told = False
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = (folder / "lock").open("a+")
+        except FileNotFoundError:  # pruned since the line before
+            continue
+        except OSError as error:
+            raise UserError(f"cannot write in the store {state_root}: {error.strerror}") from error
+        with file:
+            if not _try_lock(file):
+                file.seek(0)
+                holder = " ".join(file.read().split()) or "another process"
+                if waiting is None:
+                    raise UserError(f"cell {key[:12]} is being trained by {holder}; wait for it, or stop it")
+                if not told:
+                    log(f"cell {key[:12]} is being trained by {holder}; waiting for it")
+                    told = True
+                waiting()
+                time.sleep(WAIT_SECONDS)
+                continue
+            # A lock on a file that prune has unlinked meanwhile guards nothing.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), (folder / "lock").stat()):
+                    file.truncate(0)
+                    file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+                    file.flush()
+                    yield Entry(folder, log)
+                    return
+
+
+def _try_lock(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise UserError(
+            f"{file.name}: this file system cannot lock files ({error.strerror}), so two processes could train "
+            "one cell at once; put paths.results on one that can"
+        ) from error
+    return True
+
+
+class Pruned(NamedTuple):
+    """One entry that ``prune`` removed, or would remove."""
+
+    digest: str
+    bytes: int  # freed in the store; outputs that still link to its files keep their share
+    finished: bool
+
+
+def prune(state_root: Path, keep: set[str], dry_run: bool = False) -> list[Pruned]:
+    """Remove every entry whose digest is not in ``keep``, but never one that a process holds.
+
+    Returns what was removed (``dry_run``: would be), sorted by digest. Only folders named like a digest are touched.
+    """
+    removed = []
+    for left in [] if dry_run else state_root.glob(".pruned-*"):  # a prune was killed here
+        shutil.rmtree(left)
+    for folder in sorted(state_root.glob("[0-9a-f]" * 64)):
+        if folder.name in keep or not folder.is_dir():
+            continue
+        with (folder / "lock").open("a+") as file:
+            if not _try_lock(file):
+                continue
+            size = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+            removed.append(Pruned(folder.name, size, (folder / "done").is_dir()))
+            if not dry_run:
+                doomed = folder.with_name(f".pruned-{folder.name}")  # at once, so that nobody moves in meanwhile
+                folder.rename(doomed)
+                shutil.rmtree(doomed)
+    return removed

@@ -1,0 +1,212 @@
+"""One cell's training: the networks, the step, and the curve. It knows nothing of files, locks and signals."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from sslbench import registry
+from sslbench.backbones import Backbone
+from sslbench.data.packed import PackedSet
+from sslbench.engine import optimizers
+from sslbench.engine.checkpoint import load_module_state, module_state
+from sslbench.engine.devices import Device, compile_backbones
+from sslbench.engine.ledger import Ledger
+from sslbench.engine.online import OnlineProbe, holdout
+from sslbench.engine.stream import Stream
+from sslbench.errors import UserError
+from sslbench.methods.base import Batch, Method
+from sslbench.randomness import derived_seed
+from sslbench.transforms.pipeline import center_view
+
+
+def build_method(settings: dict, classes: int) -> Method:
+    """Backbone and heads at their start, which depends on the seed and on nothing that ran before."""
+    name = settings["method"]["name"]
+    package = (registry.METHODS | registry.REFERENCES)[name]
+    options = dict(settings["method"]["options"])
+    if "classes" in options and options["classes"] is None:
+        options["classes"] = classes
+    torch.manual_seed(derived_seed(settings["seed"], "init"))
+    backbone = Backbone(settings["backbone"]["name"], settings["backbone"]["options"], settings["input_size"])
+    return registry.load(f"{package}.model").Model(backbone, options, settings["input_size"])
+
+
+class Training:
+    """A cell between two optimiser steps; ``advance`` makes the next one.
+
+    Attributes:
+        step: optimiser steps made so far.
+        total_steps: of the whole run; 0 where there is nothing to train.
+        rows: the curve, one dict per finished epoch.
+    """
+
+    def __init__(self, settings: dict, pack: PackedSet, device: Device, ledger: Ledger) -> None:
+        self.settings, self.pack, self.device, self.ledger = settings, pack, device, ledger
+        self.train, self.recipe, self.seed = settings["train"], settings["recipe"], settings["seed"]
+        self.name = settings["method"]["name"]
+        self.step = self.total_steps = self.steps_per_epoch = 0
+        self.rows: list[dict] = []
+        self.parts: list[str] = []
+        self.sums: Tensor | None = None  # of the loss parts over the epoch so far, on the device, in float64
+        self.probe: OnlineProbe | None = None
+        self.method = device.place(build_method(settings, len(pack.classes)))
+        if self.train["epochs"] > 0:
+            self._prepare()
+
+    def _prepare(self) -> None:
+        train = self.pack.split(self.settings["dataset"]["split"])["train"]
+        self.stream = Stream(self.pack, train, self.settings, self.device, self.method.want_locations)
+        self.steps_per_epoch = self.stream.steps_per_epoch
+        self.total_steps = self.train["epochs"] * self.steps_per_epoch
+        if self.train["batch_size"] % (self.train["accumulate"] * self.device.world):
+            raise UserError(
+                f"training.accumulate: {self.train['accumulate']} part(s) on {self.device.world} device(s) do not "
+                f"divide the batch of {self.train['batch_size']}"
+            )
+        self.part_size = self.train["batch_size"] // self.train["accumulate"]
+        if self.part_size // self.device.world < self.method.facts.min_batch:
+            raise UserError(
+                f"training.accumulate: {self.name} needs at least {self.method.facts.min_batch} pictures at a time, "
+                f"and {self.train['batch_size']} in {self.train['accumulate']} parts leave {self.part_size}"
+            )
+        self.method.train()
+        self.optimizer = optimizers.build(self.recipe, self.method.parameter_groups())
+        self.peak_lr = optimizers.peak_lr(self.recipe, self.train["batch_size"])
+        self.warmup = optimizers.warmup_steps(self.recipe, self.steps_per_epoch, self.total_steps)
+        self.pairs = self.method.momentum_pairs()
+        if self.pairs and self.recipe["ema_start"] is None:
+            raise UserError(f"recipe.ema_start is missing: {self.name} has a momentum encoder; give a number in [0, 1]")
+        if self.train["compile"] and (note := compile_backbones(self.method, self.device)):
+            self.ledger.notes.append(note)
+        # A method that trains on labels has seen those of the held-out pictures: its accuracy there would mean nothing.
+        if self.name not in registry.REFERENCES:
+            labels = self.pack.labels
+            held = holdout(labels, train, self.train["holdout"], self.seed)
+            if len(held):
+                width = self.method.backbone.num_features
+                self.probe = OnlineProbe(width, len(self.pack.classes), labels, held, self.device)
+
+    def lr(self, step: int) -> float:
+        end = self.recipe["end_lr_factor"]
+        return self.peak_lr * optimizers.lr_factor(step, self.total_steps, self.warmup, end)
+
+    def advance(self) -> None:
+        """One optimiser step; at the end of an epoch also its row of the curve.
+
+        Raises:
+            UserError: the loss is not finite. On a GPU this may be noticed some steps later, never after a checkpoint.
+        """
+        epoch, within = divmod(self.step, self.steps_per_epoch)
+        with self.ledger.section("data"):
+            indices = self.stream.indices(epoch, within)
+            drawn = self.stream.draw(epoch, within, indices)
+        # Dropout and the methods' own draws (shuffles, noise).
+        torch.manual_seed(derived_seed(self.seed, "step", epoch, within))
+        self.method.before_step(self.step, epoch)
+        for part in range(self.train["accumulate"]):
+            self._accumulate(epoch, indices, drawn, part)
+        with self.ledger.section("step"):
+            if clip := self.recipe["clip_gradient_norm"]:
+                torch.nn.utils.clip_grad_norm_(self.method.parameters(), clip)
+            optimizers.set_lr(self.optimizer, self.lr(self.step))
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+            if self.pairs:
+                momentum = optimizers.ema_momentum(self.recipe, self.step, self.total_steps)
+                optimizers.update_momentum(self.pairs, momentum)
+        self.step += 1
+        self.ledger.images += len(indices)
+        self.ledger.views += len(indices) * len(self.settings["views"])
+        if not self.device.cuda:
+            self.mean_loss()  # costs nothing here: names the very step at which a loss stops being finite
+        if within + 1 == self.steps_per_epoch:
+            self._close(epoch)
+
+    def _accumulate(self, epoch: int, indices: Tensor, drawn: list, part: int) -> None:
+        """Gradients of one part of the step's pictures. Batch statistics and losses see one part at a time, so
+        accumulation saves memory but is not the same training as the whole batch at once."""
+        start, stop = self.device.shard(part * self.part_size, (part + 1) * self.part_size)
+        with self.ledger.section("augment"):
+            views = self.stream.views(indices, drawn, start, stop)
+        labels = None
+        if self.name in registry.REFERENCES:
+            labels = torch.from_numpy(self.pack.labels)[indices[start:stop]].to(self.device.torch)
+        batch = Batch(views=views, labels=labels, epoch=epoch, step=self.step, total_steps=self.total_steps)
+        with self.ledger.section("step"):
+            with self.device.autocast():
+                losses = self.method.loss(batch)
+            (losses["loss"].sum() / self.train["accumulate"]).backward()  # some losses have shape [1]
+            self._add(losses)
+        if self.probe and self.method.last_features is not None:
+            with self.ledger.section("evaluate"):
+                self.probe.learn(self.method.last_features, indices[start:stop])
+
+    def _add(self, losses: dict[str, Tensor]) -> None:
+        if not self.parts:
+            self.parts = ["loss", *(name for name in losses if name != "loss")]
+        values = torch.stack([losses[name].detach().sum().double() for name in self.parts])
+        self.sums = values if self.sums is None else self.sums + values
+
+    def means(self) -> dict[str, float]:
+        """Means of the loss parts over the epoch so far. Waits for the device.
+
+        Raises:
+            UserError: one of them is not finite.
+        """
+        if self.sums is None:
+            return {}
+        done = (self.step - 1) % self.steps_per_epoch + 1
+        values = (self.sums / (done * self.train["accumulate"])).tolist()
+        means = dict(zip(self.parts, values, strict=True))
+        self.ledger.collect()
+        if not math.isfinite(means["loss"]):
+            epoch = (self.step - 1) // self.steps_per_epoch
+            raise UserError(
+                f"{self.name} diverged: its loss is {means['loss']} in epoch {epoch + 1}, by step {self.step} of "
+                f"{self.total_steps} (learning rate {self.lr(self.step - 1):.4g}); lower recipe.base_lr, lengthen "
+                "recipe.warmup_epochs or set recipe.clip_gradient_norm. The last checkpoint is kept"
+            )
+        return means
+
+    def mean_loss(self) -> float:
+        return self.means()["loss"]
+
+    def _close(self, epoch: int) -> None:
+        row = {"epoch": epoch + 1, "step": self.step, "lr": self.lr(self.step - 1), **self.means()}
+        if self.pairs:
+            row["ema"] = optimizers.ema_momentum(self.recipe, self.step - 1, self.total_steps)
+        if self.probe:
+            last = self.step == self.total_steps
+            row["online_top1"] = None
+            if last or (epoch + 1) % self.train["measure_every"] == 0:
+                with self.ledger.section("evaluate"):
+                    row["online_top1"] = self.probe.measure(self.method.backbone, self._held_out_images)
+        row["images"] = self.step * self.train["batch_size"]
+        self.rows.append(row)
+        self.sums = None
+
+    def _held_out_images(self, indices: Tensor) -> Tensor:
+        view = center_view(self.pack.batch(indices), self.settings["input_size"], device=self.device.torch)
+        return view.images.contiguous(memory_format=self.device.memory_format)
+
+    def state(self) -> dict:
+        """Everything that the steps to come depend on, for a checkpoint."""
+        self.means()  # a state that is no longer finite is not worth keeping
+        return {
+            "step": self.step,
+            "method": module_state(self.method),
+            "optimizer": self.optimizer.state_dict(),
+            "rows": self.rows,
+            "parts": self.parts,
+            "sums": self.sums,
+            "probe": self.probe.state() if self.probe else None,
+        }
+
+    def load(self, state: dict) -> None:
+        self.step, self.rows, self.parts = state["step"], state["rows"], state["parts"]
+        load_module_state(self.method, state["method"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.sums = None if state["sums"] is None else state["sums"].to(self.device.torch)
+        if self.probe:
+            self.probe.load(state["probe"])

@@ -1,0 +1,266 @@
+"""Gathers every cell of a plan into one tidy table (cells.csv) and all that the page shows (report.json).
+
+Reads run.json, ledger.json, linear.json, predictions.parquet, knn.json, health.json, curve.csv, the packs' manifests
+and doctors, and the published ledger. Never reads checkpoints or features, and never asks the clock.
+"""
+
+import json
+from pathlib import Path
+
+import pandas
+
+from sslbench import published, stats
+from sslbench.data import doctor
+from sslbench.errors import UserError
+from sslbench.report import ranking
+from sslbench.report.files import read_json, write_text
+from sslbench.report.reading import loss_parts, read_cell
+
+FORMAT = 1  # of report.json
+_RULES = ("pretrain", "embed", "evaluate")  # whose logs a cell has, in the order in which they run
+_RUN_KEYS = ("parameters", "digest", "code", "versions", "data")
+
+
+def collect(plan: dict, results: Path, out_dir: Path) -> None:
+    """Write ``out_dir``/cells.csv (one row per cell of ``plan``) and ``out_dir``/report.json.
+
+    Raises UserError where the published ledger cannot be read; a cell's broken or missing files only change its status.
+    """
+    plan = json.loads(json.dumps(plan))
+    confidence = float(plan.get("confidence") or 0.95)
+    figures = published.read()
+    datasets = {name: _dataset(name, entry) for name, entry in sorted(plan["datasets"].items())}
+    cells, correct = [], {}
+    for entry in plan["cells"]:
+        data = datasets.get(entry["dataset"], {}).get("manifest", {})
+        found = read_cell(entry, _folder(entry, results), _logs(entry, results), data)
+        cell = _cell(entry, found, plan, confidence)
+        cell["published"] = _published(figures, cell, entry, plan, datasets)
+        cells.append(cell)
+        if ranking.may_rank(cell):
+            correct[_name(cell)] = ranking.read_correct(found["predictions"])
+    entries = ranking.entries(cells, correct, confidence)
+    for name, dataset in datasets.items():
+        dataset["smallest_difference"] = ranking.smallest_difference(entries, name, confidence)
+    report = {
+        "format": FORMAT,
+        "plan": {
+            key: plan.get(key)
+            for key in ("name", "title", "note", "command", "config_text", "sweep", "commit", "clean")
+        },
+        "confidence": confidence,
+        "datasets": datasets,
+        "models": plan["models"],
+        "transforms": plan["transforms"],
+        "cells": cells,
+        "entries": entries,
+        "ledger": [_ledger_row(f) for f in figures],
+    }
+    write_text(out_dir / "cells.csv", tidy(report).to_csv(index=False, lineterminator="\n"))
+    text = json.dumps(_finite(report), sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1)
+    write_text(out_dir / "report.json", text + "\n")
+
+
+def tidy(report: dict) -> pandas.DataFrame:
+    """One row per cell, one column per figure; shares in [0, 1], minutes, gigabytes (10^9 bytes)."""
+    ties = {tuple(e["name"]): e for e in report["entries"]}
+    rows = []
+    for cell in report["cells"]:
+        entry = ties.get((cell["dataset"], cell["model"], cell["transform"]), {})
+        health, cost, ledger = cell["health"], cell["cost"], cell["published"]
+        row = {
+            key: cell[key] for key in ("dataset", "model", "method", "family", "transform", "seed", "kind", "status")
+        }
+        row |= {"why": cell["why"], **cell["protocol"]}
+        for metric in ("top1", "top5"):
+            row |= {
+                metric: cell[metric]["value"],
+                f"{metric}_low": cell[metric]["low"],
+                f"{metric}_high": cell[metric]["high"],
+            }
+        row |= {"test_pictures": cell["n"], "classes": cell["classes"]}
+        for k, values in sorted(cell["knn"].items(), key=lambda item: int(item[0])):
+            row |= {f"knn{k}_top1": values.get("top1"), f"knn{k}_top5": values.get("top5")}
+        row |= {key: health.get(key) for key in ("verdict", "channel_std", "effective_rank", "rank_share", "features")}
+        row |= {"rank_in_column": entry.get("column_rank"), "rank_in_dataset": entry.get("dataset_rank")}
+        row |= {key: value for key, value in cost.items() if key != "seconds"}
+        row |= {f"seconds_{key}": value for key, value in sorted(cost["seconds"].items())}
+        for metric in ("top1", "top5"):
+            figure = ledger[metric]
+            row |= {f"published_{metric}": figure.get("value"), f"difference_{metric}": figure.get("difference")}
+        row |= {"published_why_not": ledger["top1"].get("reason", ""), "digest": cell["run"].get("digest")}
+        row |= {"parameters": cell["run"].get("parameters"), **(cell["run"].get("versions") or {})}
+        rows.append(row)
+    return pandas.DataFrame(rows)
+
+
+def _cell(entry: dict, found: dict, plan: dict, confidence: float) -> dict:
+    """One cell as the page needs it."""
+    settings, model = entry["expected"]["settings"], plan["models"][entry["model"]]
+    linear, ledger = found["linear"], found["ledger"]
+    shown = found["status"] in ("done", "stale")
+    n = int(linear.get("n") or 0) if shown else 0
+    train, backbone = settings["train"], settings["backbone"]
+    return {
+        "dataset": entry["dataset"],
+        "model": entry["model"],
+        "method": model["method"],
+        "family": model["family"],
+        "transform": entry["transform"],
+        "seed": entry["seed"],
+        "kind": entry["kind"],
+        "folder": entry["folder"],
+        "status": found["status"],
+        "why": found["why"],
+        "changed": found["changed"],
+        "log": found["log"] if found["status"] in ("failed", "missing") else "",
+        "protocol": {
+            "backbone": backbone["name"],
+            "input_size": settings["input_size"],
+            "epochs": train["epochs"],
+            "batch_size": train["batch_size"],
+            "precision": train.get("precision"),
+        },
+        "top1": _share(linear.get("top1"), n, confidence),
+        "top5": _share(linear.get("top5"), n, confidence),
+        "n": n or None,
+        "classes": linear.get("classes") if shown else None,
+        "penalty": linear.get("penalty") if shown else None,
+        "knn": _neighbours(found["knn"]) if shown else {},
+        "health": found["health"] if shown else {},
+        "cost": _cost(ledger) if shown else _cost({}),
+        "made": {key: ledger.get(key) for key in ("commit", "clean", "device", "host", "threads", "resumed")},
+        "run": {key: found["run"].get(key) for key in _RUN_KEYS},
+        "curve": found["curve"],
+        "loss_parts": loss_parts(found["curve"]),
+    }
+
+
+def _share(value: float | None, n: int, confidence: float) -> dict:
+    """A share of n test pictures with its Wilson interval; all None where there is none."""
+    if value is None or not n:
+        return {"value": None, "low": None, "high": None}
+    low, high = stats.wilson(round(value * n), n, confidence)
+    return {"value": float(value), "low": float(low), "high": float(high)}
+
+
+def _neighbours(knn: dict) -> dict:
+    return {k: v for k, v in knn.items() if k.isdigit() and isinstance(v, dict)}
+
+
+def _cost(ledger: dict) -> dict:
+    """Minutes, gigabytes and throughput. On a CPU the memory is the process's resident set, and is called so."""
+    seconds = {k: v for k, v in (ledger.get("seconds") or {}).items() if isinstance(v, int | float)}
+    memory = ledger.get("peak_memory") or {}
+    on_gpu = bool(memory.get("allocated_bytes"))
+    peak = memory.get("allocated_bytes") if on_gpu else memory.get("rss_bytes")
+    return {
+        "minutes": seconds["total"] / 60 if seconds.get("total") is not None else None,
+        "peak_gb": peak / 1e9 if peak else None,
+        "memory": ("GPU" if on_gpu else "RSS") if peak else None,
+        "images_per_second": ledger.get("images_per_second"),
+        "energy_joules": ledger.get("energy_joules"),
+        "seconds": seconds,
+    }
+
+
+def _published(figures: list, cell: dict, entry: dict, plan: dict, datasets: dict) -> dict:
+    """What the ledger has beside a cell, by metric: a figure with caveats and difference, or the reason for none."""
+    if entry["kind"] == "reference":
+        return {metric: {"reason": "a reference row"} for metric in ("top1", "top5")}
+    transform = plan["transforms"].get(entry["transform"], {"kind": entry["transform"], "overrides": {}})
+    evaluated = entry.get("evaluated_on") or entry["dataset"]
+    pictures = {"all": datasets.get(evaluated, {}).get("manifest", {}).get("count"), "test": cell["n"]}
+    settings, found = entry["expected"]["settings"], {}
+    for metric in ("top1", "top5"):
+        match = published.beside(figures, settings, transform["overrides"], transform["kind"], metric, pictures)
+        if match.figure is None:
+            found[metric] = {"reason": match.reason}
+            continue
+        ours = cell[metric]["value"] if cell["status"] == "done" else None
+        figure = match.figure
+        found[metric] = {
+            **{key: getattr(figure, key) for key in ("value", "printed", "minutes", "peak_gb", "source", "place")},
+            "caveats": list(match.caveats),
+            "difference": None if ours is None else ours - figure.value,
+        }
+    return found
+
+
+def _dataset(name: str, entry: dict) -> dict:
+    """A dataset's entry with the manifest and the doctor's findings of its pack, {} where it is not packed."""
+    pack = Path(entry["pack"])
+    manifest = read_json(pack / "manifest.json")
+    kept = ("format", "source", "pack_size", "count", "classes", "content_sha256", "splits", "bytes")
+    small = {key: manifest[key] for key in kept if key in manifest}
+    if isinstance(small.get("classes"), list):
+        small["classes"] = len(small["classes"])
+    fetched = read_json(pack.parent.parent / "sources" / str(manifest.get("source", "")) / "source.json")
+    archive = {key: fetched[key] for key in ("source", "sha256", "size") if key in fetched}
+    return {**entry, "name": name, "manifest": small, "doctor": _findings(pack, entry.get("split")), "archive": archive}
+
+
+def _findings(pack: Path, split: str | None) -> dict:
+    """What the data doctor found, shortened to what a page can hold; {} where it has not been there."""
+    if not (pack / "doctor.json").is_file():
+        return {}
+    try:
+        # A derived split is not stored with the pack: its findings are worked out here.
+        found = doctor.read(pack, split) if split else read_json(pack / "doctor.json")
+    except (UserError, OSError, KeyError, ValueError):
+        found = read_json(
+            pack / "doctor.json"
+        )  # a damaged pack still has its findings; packing says what is wrong with it
+    splits = found.get("splits") or {}
+    shown = {name: {**value, "in_both": _some(value.get("in_both"), 5)} for name, value in splits.items()}
+    return {**found, "splits": shown, "unreadable": _some(found.get("unreadable"), 10)}
+
+
+def _some(items: list | None, most: int) -> dict:
+    """A list's length and its first items: 10,000 unreadable names are nobody's reading."""
+    return {"count": len(items or []), "first": (items or [])[:most]}
+
+
+def _ledger_row(figure: published.Figure) -> dict:
+    keys = (
+        "source",
+        "place",
+        "dataset",
+        "dataset_sources",
+        "model",
+        "method",
+        "options",
+        "transform",
+        "metric",
+        "value",
+    )
+    more = ("printed", "minutes", "peak_gb", "backbone", "input_size", "epochs", "batch_size")
+    return {key: getattr(figure, key) for key in keys + more}
+
+
+def _folder(entry: dict, results: Path) -> Path:
+    """Where a cell's results stand: as the plan says, or below ``results`` where the plan's path is relative to it."""
+    folder = Path(entry["folder"])
+    if folder.is_absolute() or folder.is_relative_to(results):
+        return folder
+    return results.parent / folder if folder.parts[0] == results.name else results / folder
+
+
+def _logs(entry: dict, results: Path) -> list[Path]:
+    """A cell's logs in the order in which its rules run. They lie beside the results, or where the workflow runs."""
+    where = Path(entry["dataset"], entry["model"], entry["transform"], f"seed{entry['seed']}.log")
+    places = [[root / "logs" / rule / where for root in (results.parent, Path())] for rule in _RULES]
+    return [next((path for path in paths if path.is_file()), paths[0]) for paths in places]
+
+
+def _name(cell: dict) -> tuple[str, str, str, int]:
+    return cell["dataset"], cell["model"], cell["transform"], cell["seed"]
+
+
+def _finite(value: object) -> object:
+    """The same value without NaN and infinities, which JSON does not have."""
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and value - value != 0 else value

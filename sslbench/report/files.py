@@ -1,0 +1,21 @@
+"""Reading what may not be there, and writing so that nobody sees half of it."""
+
+import json
+from pathlib import Path
+
+
+def read_json(path: Path) -> dict:
+    """The JSON object at ``path``, or {} where there is none that can be read."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write beside, then replace."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_text(text, encoding="utf-8", newline="\n")
+    beside.replace(path)

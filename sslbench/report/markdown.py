@@ -1,0 +1,132 @@
+"""Writes a Page as GitHub-flavoured Markdown. Everything that came from outside is escaped, table pipes included."""
+
+import re
+
+from sslbench.report.content import Block, Cell, Page, Row, Span, Table, Text, spans
+
+# A backslash before any of these makes it a plain character; < > and & become entities, since HTML passes through.
+_SPECIAL = re.compile(r"([\\`*_{}\[\]|~#$@])")
+_MARKS = {"tie", "collapsed", "suspicious", "stale", "missing", "failed", "aside"}
+
+
+def write(page: Page) -> str:
+    """The whole report as Markdown, ending in one newline."""
+    lines = [f"# {escape(page.title)}", ""]
+    if page.note:
+        lines += [f"> **{escape(page.note)}**", ""]
+    lines += _blocks(page.answer)
+    for section in page.sections:
+        lines += [f"## {escape(section.title)}", "", *_blocks(section.blocks)]
+        for part in section.parts:
+            lines += [f"### {escape(part.title)}", "", *_blocks(part.blocks)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def escape(text: str) -> str:
+    """Plain text as Markdown that shows exactly it, on one line."""
+    flat = " ".join(str(text).split())
+    entities = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    marked = _SPECIAL.sub(r"\\\1", entities)
+    # At the start of a line these would open a list or a heading; a bare address would become a link.
+    marked = re.sub(r"^(?=[-+](?:\s|$)|[-=][-=\s]*$)", r"\\", re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", marked))
+    return re.sub(r"(https?|ftp):(?=//)", r"\1&#58;", re.sub(r"\bwww\.", "www&#46;", marked))
+
+
+def inline(text: Text, in_table: bool = False) -> str:
+    """A Text with its spans."""
+    return "".join(_span(piece, in_table) if isinstance(piece, Span) else _edge(piece) for piece in spans(text))
+
+
+def _edge(piece: str) -> str:
+    """Escaped, with one blank kept at either end where there was one."""
+    body = escape(piece)
+    left = " " if piece[:1].isspace() else ""
+    right = " " if piece[-1:].isspace() and body else ""
+    return left + body + right
+
+
+def _span(span: Span, in_table: bool) -> str:
+    if span.kind == "code":
+        # Code shows backslashes as they are, but a bare pipe would still end a table's cell.
+        return _code(span.text.replace("|", "\\|") if in_table else span.text)
+    body = escape(span.text)
+    if span.kind == "strong":
+        return f"**{body}**"
+    return f"*{body}*" if span.kind in _MARKS else body
+
+
+def _code(text: str) -> str:
+    """Inline code, by a fence longer than any run of backticks inside."""
+    flat = " ".join(text.split())
+    if not flat:
+        return ""
+    fence = "`" * (max((len(run) for run in re.findall(r"`+", flat)), default=0) + 1)
+    pad = " " if flat.startswith("`") or flat.endswith("`") else ""
+    return f"{fence}{pad}{flat}{pad}{fence}"
+
+
+def _blocks(blocks: tuple[Block, ...]) -> list[str]:
+    lines: list[str] = []
+    for block in blocks:
+        lines += [*_WRITERS[block.kind](block), ""]
+    return lines
+
+
+def _table(table: Table) -> list[str]:
+    heads = [escape(c.title) + (f"<br>{escape(c.hint)}" if c.hint else "") for c in table.columns]
+    rules = [":--" if column.kind == "text" else "--:" for column in table.columns]
+    lines = [f"**{escape(table.caption)}**", "", f"| {' | '.join(heads)} |", f"| {' | '.join(rules)} |"]
+    lines += [f"| {' | '.join(_row(row))} |" for row in table.rows]
+    if table.notes:
+        lines += [""] + [f"{number}. {inline(note)}" for number, note in enumerate(table.notes, start=1)]
+    return lines
+
+
+def _row(row: Row) -> list[str]:
+    texts = []
+    for cell in row.cells:
+        # Markdown has no cells that span: what follows stays empty.
+        texts += [_cell(cell)] + [""] * (cell.across - 1)
+    if row.kind:
+        texts[0] = f"*{texts[0]}*" if "*" not in texts[0] else texts[0]
+    return texts
+
+
+def _cell(cell: Cell) -> str:
+    notes = f"<sup>{','.join(map(str, cell.notes))}</sup>" if cell.notes else ""
+    return "<br>".join(inline(line, in_table=True) for line in cell.lines) + notes
+
+
+def _chart(chart: Block) -> list[str]:
+    return [f"*{escape(chart.caption)}* {escape(chart.told)}"]
+
+
+def _verdict(verdict: Block) -> list[str]:
+    head = f"- **{escape(verdict.about)}**: {inline(verdict.claim)}"
+    return [head, *(f"  - {inline(detail)}" for detail in verdict.details)]
+
+
+def _pictures(pictures: Block) -> list[str]:
+    return [f"- **{escape(title)}**: {escape(does)}" for title, does, *_ in pictures.items]
+
+
+def _fenced(code: Block) -> list[str]:
+    fence = "`" * max(3, max((len(run) for run in re.findall(r"`+", code.text)), default=0) + 1)
+    return [fence, code.text, fence]
+
+
+def _folded(folded: Block) -> list[str]:
+    return [f"<details><summary>{escape(folded.summary)}</summary>", "", *_blocks(folded.blocks), "</details>"]
+
+
+_WRITERS = {
+    "table": _table,
+    "paragraph": lambda block: [f"> {inline(block.text)}" if block.tone == "note" else inline(block.text)],
+    "points": lambda block: [f"- {inline(item)}" for item in block.items],
+    "verdict": _verdict,
+    "facts": lambda block: [f"- {escape(name)}: {inline(value)}" for name, value in block.items],
+    "chart": _chart,
+    "pictures": _pictures,
+    "code": _fenced,
+    "folded": _folded,
+}

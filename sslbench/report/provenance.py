@@ -1,0 +1,240 @@
+"""Where the figures come from: what the data doctor found, versions, hardware, hashes, and how to make a cell again."""
+
+from collections import Counter
+
+from sslbench.report.content import (
+    Block,
+    Cell,
+    Code,
+    Column,
+    Facts,
+    Folded,
+    Paragraph,
+    Part,
+    Points,
+    Row,
+    Span,
+    Table,
+    Text,
+)
+from sslbench.report.wording import Labels, counted, listed
+
+_COMMAND = "snakemake --cores all"
+
+
+def data_parts(report: dict, labels: Labels) -> tuple[Part, ...]:
+    """One part per dataset: its hashes, its splits and what the doctor found."""
+    parts = []
+    for name, entry in report["datasets"].items():
+        manifest = entry["manifest"]
+        if not manifest:
+            why = next((c["why"] for c in report["cells"] if c["dataset"] == name and c["status"] == "set aside"), "")
+            parts.append(Part(labels.dataset(name), (Paragraph(f"Not packed here. {why}".strip(), "faint"),)))
+            continue
+        facts: list[tuple[str, str]] = [
+            ("Kind", str(entry["kind"])),
+            ("Split used", str(entry.get("split", "not named"))),
+        ]
+        facts.append(("Pictures", f"{manifest.get('count', 0):,} in {manifest.get('classes', 0):,} classes"))
+        facts.append(("Packed at", f"{manifest.get('pack_size')} px, shortest side"))
+        if entry["archive"].get("sha256"):
+            facts.append(("Archive, sha256", entry["archive"]["sha256"]))
+        facts.append(("Packed content, sha256", str(manifest.get("content_sha256", "not known"))))
+        facts += [(f"Split {s}", _split(v)) for s, v in sorted((manifest.get("splits") or {}).items())]
+        blocks: list[Block] = [Facts(tuple((k, Span(v, "code") if "sha256" in k else v) for k, v in facts))]
+        blocks += _findings(entry)
+        parts.append(Part(labels.dataset(name), tuple(blocks)))
+    return tuple(parts)
+
+
+def provenance(report: dict, labels: Labels) -> tuple[Block, ...]:
+    """Commit, versions and hardware; what differs between cells; every cell that is not today's, missing or failed."""
+    shown = [c for c in report["cells"] if c["status"] in ("done", "stale")]
+    blocks: list[Block] = [Facts(_facts(report, shown))]
+    blocks += _version_warning(shown)
+    blocks += _not_current(report, labels)
+    blocks += _how(report, shown)
+    if shown:
+        blocks.append(Folded("Every cell's digest, device and command", (_digests(report, shown, labels),)))
+    if report["plan"].get("config_text"):
+        blocks.append(Folded("The configuration", (Code(report["plan"]["config_text"].rstrip()),)))
+    return tuple(blocks)
+
+
+def _facts(report: dict, shown: list[dict]) -> tuple[tuple[str, str], ...]:
+    facts = [("Plan", report["plan"]["name"])]
+    if report["plan"].get("commit"):
+        facts.append(("Commit of this report", _commit(report["plan"]["commit"], report["plan"].get("clean"))))
+    commits = Counter(_commit(c["made"]["commit"], c["made"]["clean"]) for c in shown if c["made"]["commit"])
+    facts.append(("Commit of the cells", _tally(commits)))
+    facts.append(("Hardware", _tally(Counter(str(c["made"]["device"]) for c in shown if c["made"]["device"]))))
+    names = sorted({name for c in shown for name in c["run"].get("versions") or {}})
+    for name in names:
+        facts.append(
+            (f"Version of {name}", _tally(Counter(str((c["run"].get("versions") or {}).get(name)) for c in shown)))
+        )
+    facts.append(("Precision", _tally(Counter(str(c["protocol"]["precision"]) for c in shown))))
+    facts.append(("Backbone", _tally(Counter(str(c["protocol"]["backbone"]) for c in shown))))
+    resumed = sum(bool(c["made"]["resumed"]) for c in shown)
+    if resumed:
+        facts.append(("Resumed after a stop", counted(resumed, "cell")))
+    energy = [c["cost"]["energy_joules"] for c in shown if c["cost"]["energy_joules"] is not None]
+    if energy:
+        facts.append(("Energy", f"{sum(energy) / 3.6e6:.2f} kWh over {counted(len(energy), 'cell')}"))
+    spent = [c["cost"]["minutes"] for c in shown if c["cost"]["minutes"] is not None]
+    if spent:
+        facts.append(("Time", f"{sum(spent) / 60:.2f} hours over {counted(len(spent), 'cell')}"))
+    return tuple((name, value) for name, value in facts if value)
+
+
+def _version_warning(shown: list[dict]) -> list[Block]:
+    """Cells made with different versions of torch are named, since their figures may differ for that alone."""
+    versions: dict[str, list[str]] = {}
+    for cell in shown:
+        version = (cell["run"].get("versions") or {}).get("torch")
+        if version:
+            versions.setdefault(str(version), []).append("/".join((cell["dataset"], cell["model"], cell["transform"])))
+    if len(versions) < 2:
+        return []
+    *fewer, (most, _) = sorted(versions.items(), key=lambda item: (len(item[1]), item[0]))
+    told = "; ".join(f"torch {version}: {listed(sorted(set(cells)))}" for version, cells in fewer)
+    text = "Cells differ in their version of torch, and may differ in their figures for that alone."
+    return [Paragraph(f"{text} {told}; all others: torch {most}.", "note")]
+
+
+def _not_current(report: dict, labels: Labels) -> list[Block]:
+    """A table of what is stale, missing or failed, with the key that changed or the log's last line."""
+    rows = []
+    for state in ("stale", "failed", "missing", "set aside"):
+        groups: dict[tuple[str, str], list[dict]] = {}
+        for cell in report["cells"]:
+            if cell["status"] == state:
+                groups.setdefault((cell["why"], cell["log"]), []).append(cell)
+        for (why, log), cells in groups.items():
+            names = [
+                f"{labels.model(c['model'])}, {c['transform']}, seed {c['seed']}, {labels.dataset(c['dataset'])}"
+                for c in cells
+            ]
+            lines: list = [why] if why else []
+            if log and log not in why:
+                lines.append(Span(log, "code"))
+            kind = {"set aside": "aside"}.get(state, state)
+            what = Cell(tuple(names) if len(names) <= 4 else (*names[:3], f"and {len(names) - 3} more like these"))
+            rows.append(Row((what, Cell((Span(state, kind),)), Cell((str(len(cells)),)), Cell(tuple(lines)))))
+    if not rows:
+        return []
+    columns = (
+        Column("Cells", "text"),
+        Column("State", "text"),
+        Column("Number"),
+        Column("Why, and the log's last line", "text"),
+    )
+    return [Table("Cells without a current result", columns, tuple(rows))]
+
+
+def _how(report: dict, shown: list[dict]) -> list[Block]:
+    cells = shown or report["cells"]
+    if not cells:
+        return []
+    text = "To make one cell again, here the first one, from the repository's root:"
+    return [Paragraph(text), Code(_reproduce(report, cells[0]))]
+
+
+def _reproduce(report: dict, cell: dict) -> str:
+    command = report["plan"].get("command") or _COMMAND
+    return f"{command} {cell['folder']}/linear.json"
+
+
+def _digests(report: dict, shown: list[dict], labels: Labels) -> Table:
+    columns = (Column("Cell", "text"), Column("Digest", "text"), Column("Device", "text"), Column("Command", "text"))
+    rows = []
+    for cell in shown:
+        parts = (
+            labels.dataset(cell["dataset"]),
+            labels.model(cell["model"]),
+            cell["transform"],
+            f"seed {cell['seed']}",
+        )
+        digest = str(cell["run"].get("digest") or "")[:16]
+        device = str(cell["made"]["device"] or "")
+        rows.append(
+            Row(
+                (
+                    Cell((", ".join(parts),)),
+                    *(Cell((Span(t, "code"),)) for t in (digest, device, _reproduce(report, cell))),
+                )
+            )
+        )
+    return Table(
+        "Digest of settings, code and data (first 16 digits), device and command of every finished cell",
+        columns,
+        tuple(rows),
+    )
+
+
+def _findings(entry: dict) -> list[Block]:
+    """What the data doctor found: sizes, colour, unreadable pictures, classes, pictures that stand on both sides."""
+    doctor = entry["doctor"]
+    if not doctor:
+        return [Paragraph("The data doctor has not seen it.", "faint")]
+    items: list[Text] = []
+    side = doctor.get("shortest_side") or {}
+    if side.get("max") is not None:
+        sides = f"Shortest sides of {side['min']:,} to {side['max']:,} px, half of them at most {side['median']:g} px"
+        items.append(f"{sides}; {counted(doctor.get('grey', 0), 'picture')} without colour.")
+    if doctor.get("unlabelled"):
+        items.append(f"{counted(doctor['unlabelled'], 'picture')} without a label.")
+    unreadable = doctor.get("unreadable") or {"count": 0, "first": []}
+    named = listed([f"{u['name']} ({u['reason']})" for u in unreadable["first"]], most=10)
+    items.append(f"{counted(unreadable['count'], 'unreadable picture')}{f', left out: {named}' if named else ''}.")
+    for name, split in sorted((doctor.get("splits") or {}).items()):
+        items += _split_findings(name, split)
+    return [Points(tuple(items)), *_classes(entry)]
+
+
+def _split_findings(name: str, split: dict) -> list[Text]:
+    sides = []
+    for part, word in (("train", "training"), ("test", "test")):
+        counts = split.get(f"{part}_per_class") or []
+        each = f", {min(counts):,} to {max(counts):,} a class" if counts else ""
+        sides.append(f"{split.get(part, 0):,} {word}{each}")
+    found: list[Text] = [f"Split {name}: {'; '.join(sides)}."]
+    both = split.get("in_both") or {"count": 0, "first": []}
+    if both["count"]:
+        first = both["first"][0]
+        verb = "stands" if both["count"] == 1 else "stand"
+        told = f"{counted(both['count'], 'test picture')} of split {name} {verb} in training too"
+        found.append((Span(told, "strong"), f", byte for byte: {first['test'][0]} is {first['train'][0]}."))
+    if split.get("fault"):
+        found.append((Span(f"Split {name} cannot be used", "strong"), f": {split['fault']}."))
+    return found
+
+
+def _classes(entry: dict) -> list[Block]:
+    """Counts per class of the split used, folded away."""
+    classes = entry["doctor"].get("classes") or []
+    split = (entry["doctor"].get("splits") or {}).get(entry.get("split"), {})
+    train, test = split.get("train_per_class") or [], split.get("test_per_class") or []
+    if not classes or len(train) != len(classes) or len(test) != len(classes):
+        return []
+    columns = (Column("Class", "text"), Column("Pictures"), Column("Training"), Column("Test"))
+    rows = []
+    for one, first, second in zip(classes, train, test, strict=True):
+        name = (one["title"], Span(one["class"], "code")) if one["title"] != one["class"] else (one["title"],)
+        rows.append(Row((Cell(name), *(Cell((f"{n:,}",)) for n in (one["count"], first, second)))))
+    table = Table(f"Pictures per class, split {entry['split']}", columns, tuple(rows))
+    return [Folded(f"Pictures in each of the {len(classes):,} classes", (table,))]
+
+
+def _split(value: dict) -> str:
+    return f"{value.get('train', 0):,} training, {value.get('test', 0):,} test"
+
+
+def _commit(commit: str, clean: bool | None) -> str:
+    return f"{commit[:12]}{'' if clean else ' with uncommitted changes' if clean is False else ''}"
+
+
+def _tally(counts: Counter) -> str:
+    """`x` where all agree, else each value with the number of cells that have it, the most frequent first."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return "; ".join(name if len(ordered) == 1 else f"{name} ({counted(n, 'cell')})" for name, n in ordered)

@@ -1,0 +1,94 @@
+"""How names and figures are written: labels of models and datasets, accuracies, minutes, gigabytes."""
+
+from collections.abc import Sequence
+
+ABSENT = "–"
+
+
+class Labels:
+    """What models and datasets are called on the page; entries with one title are told apart by their options."""
+
+    def __init__(self, report: dict) -> None:
+        self._models = {name: self._model(name, report["models"]) for name in report["models"]}
+        self._datasets = {name: entry.get("title") or name for name, entry in report["datasets"].items()}
+        repeated = [label for label in self._models.values() if list(self._models.values()).count(label) > 1]
+        for name, label in self._models.items():
+            if label in repeated:
+                self._models[name] = f"{label} ({name})"
+
+    def model(self, name: str) -> str:
+        return self._models.get(name, name)
+
+    def dataset(self, name: str) -> str:
+        return self._datasets.get(name, name)
+
+    def entry(self, entry: dict) -> str:
+        """An entry without its dataset: model with transform."""
+        _, model, transform = entry["name"]
+        return self.model(model) if transform == "none" else f"{self.model(model)} with {transform}"
+
+    @staticmethod
+    def _model(name: str, models: dict) -> str:
+        own = models[name]
+        title = own.get("title") or name
+        twins = [
+            other.get("options") or {} for other in models.values() if (other.get("title") or "") == own.get("title")
+        ]
+        if len(twins) < 2:
+            return title
+        options = own.get("options") or {}
+        differing = [key for key, value in options.items() if any(twin.get(key) != value for twin in twins)]
+        told = [
+            f"{'α' if key == 'alpha' else f'{key} '}{'=' if key == 'alpha' else ''}{_plain(options[key], key)}"
+            for key in differing
+        ]
+        return ", ".join([title, *told])
+
+
+def _plain(value: object, key: str) -> str:
+    return f"{value:.2f}" if key == "alpha" and isinstance(value, float) else str(value)
+
+
+def accuracy(value: float | None) -> str:
+    """A share with the article's three digits."""
+    return ABSENT if value is None else f"{value:.3f}"
+
+
+def interval(share: dict) -> str:
+    return "" if share["low"] is None else f"{share['low']:.3f}–{share['high']:.3f}"
+
+
+def difference(value: float) -> str:
+    """A signed difference of two shares; the sign is a real minus."""
+    return f"{value:+.3f}".replace("-", "−") if round(value, 3) else "±0.000"
+
+
+def minutes(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.1f} min" if value >= 9.95 else f"{value:.2f} min"
+
+
+def gigabytes(value: float | None, memory: str | None) -> str:
+    """Peak memory; a resident set is called one, since it is no GPU's."""
+    if value is None:
+        return ""
+    return f"{value:.1f} GB" + (" RSS" if memory == "RSS" else "")
+
+
+def cost(entry: dict) -> str:
+    """The article's bracket: (123.8 min / 11.1 GB)."""
+    parts = [p for p in (minutes(entry["minutes"]), gigabytes(entry["peak_gb"], entry["memory"])) if p]
+    return f"({' / '.join(parts)})" if parts else ""
+
+
+def listed(items: Sequence[str], most: int = 6) -> str:
+    """`a, b and c`; beyond ``most`` names, the rest is counted."""
+    items = list(items)
+    if len(items) > most:
+        return f"{', '.join(items[: most - 1])} and {len(items) - most + 1} more"
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

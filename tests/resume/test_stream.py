@@ -1,0 +1,60 @@
+"""The stream of views is a function of (seed, epoch, step) and of nothing else."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import STEPS, cell
+
+from sslbench.data.packed import PackedSet
+from sslbench.engine.devices import computing
+from sslbench.engine.stream import Stream
+
+
+@pytest.fixture
+def stream(small_pack):
+    packed = PackedSet.open(small_pack)
+    settings = cell("vicregl")
+    with computing("cpu", 1, settings["train"]) as device:
+        yield Stream(packed, packed.split("official")["train"], settings, device, want_locations=True)
+
+
+def test_an_epoch_shows_every_picture_at_most_once_and_epochs_differ(stream):
+    epochs = [torch.cat([stream.indices(epoch, step) for step in range(STEPS)]).tolist() for epoch in range(3)]
+    train = set(stream.train.tolist())
+    for indices in epochs:
+        assert len(indices) == 48 and len(set(indices)) == 48 and set(indices) <= train
+    assert epochs[0] != epochs[1] != epochs[2]
+    assert set(epochs[0]) != set(epochs[1]), "the same pictures are left out of every epoch"
+
+
+def test_steps_do_not_depend_on_the_order_in_which_they_are_asked_for(stream):
+    forward = {
+        (e, s): (stream.indices(e, s), stream.draw(e, s, stream.indices(e, s))) for e in (0, 1) for s in range(3)
+    }
+    for epoch, step in reversed(forward):
+        indices, drawn = forward[epoch, step]
+        assert torch.equal(indices, stream.indices(epoch, step))
+        again = stream.views(indices, stream.draw(epoch, step, indices), 0, 16)
+        for view, other in zip(stream.views(indices, drawn, 0, 16), again, strict=True):
+            assert torch.equal(view.images, other.images) and torch.equal(view.locations, other.locations)
+
+
+def test_parts_of_a_step_are_the_whole_step_cut_up(stream):
+    indices = stream.indices(0, 0)
+    drawn = stream.draw(0, 0, indices)
+    whole = stream.views(indices, drawn, 0, 16)
+    parts = [stream.views(indices, drawn, start, start + 4) for start in range(0, 16, 4)]
+    assert [tuple(view.images.shape) for view in whole] == [(16, 3, 64, 64), (16, 3, 27, 27)]
+    for number, view in enumerate(whole):
+        torch.testing.assert_close(torch.cat([p[number].images for p in parts]), view.images, rtol=0, atol=1e-6)
+
+
+def test_views_steps_epochs_and_seeds_are_drawn_apart(stream):
+    def corner(epoch: int, step: int, seed: int = 0) -> list[np.ndarray]:
+        stream.seed = seed
+        drawn = stream.draw(epoch, step, torch.arange(16))
+        return [np.stack([v.numpy() for v in parameters["crop"].values()]) for parameters in drawn]
+
+    seen = [*corner(0, 0), *corner(0, 1), *corner(1, 0), *corner(0, 0, seed=1)]
+    for i, one in enumerate(seen):
+        assert all(not np.array_equal(one, other) for other in seen[:i])

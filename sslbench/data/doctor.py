@@ -78,7 +78,7 @@ def read(pack: Path, split: str) -> dict:
     found = read_json(pack / "doctor.json")
     if split not in found["splits"]:
         try:
-            index, names = packformat.read_index(pack, manifest), packformat.read_names(pack)
+            index, names = packformat.read_index(pack, manifest), packformat.read_names(pack, manifest)
             stored = packformat.read_splits(pack, manifest)
         except packformat.Unfit as error:
             raise UserError(f"{pack}: {error}; delete it and run again to pack anew") from error

@@ -61,7 +61,7 @@ class PackedSet:
         self.folder, self.manifest = folder, manifest
         self.classes: list[str] = manifest["classes"]
         self.titles: list[str] = manifest["titles"]
-        self.names = packformat.read_names(folder)
+        self.names = packformat.read_names(folder, manifest)
         self.labels = index["labels"].astype(np.int64)
         self.heights = torch.from_numpy(index["heights"].astype(np.int64))
         self.widths = torch.from_numpy(index["widths"].astype(np.int64))

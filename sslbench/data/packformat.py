@@ -105,8 +105,15 @@ def read_index(folder: Path, manifest: dict) -> dict[str, np.ndarray]:
     return arrays
 
 
-def read_names(folder: Path) -> list[str]:
+def names_sha256(folder: Path) -> str:
+    return hashlib.sha256((folder / "names.json").read_bytes()).hexdigest()
+
+
+def read_names(folder: Path, manifest: dict) -> list[str]:
+    """Always checked against their hash, since derived splits hang on them."""
     try:
+        if names_sha256(folder) != manifest["names_sha256"]:
+            raise Unfit("names.json is not the one of its hash")
         return json.loads((folder / "names.json").read_text(encoding="ascii"))
     except (OSError, ValueError) as error:
         raise Unfit(f"names.json cannot be read: {error}") from error

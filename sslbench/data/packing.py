@@ -168,6 +168,7 @@ def _write(
         "classes": listing.classes,
         "titles": listing.titles,
         "content_sha256": packformat.finish(found.sha256, heights, widths, labels, listing.classes),
+        "names_sha256": packformat.names_sha256(made),
         "splits": {
             name: {"train": len(split["train"]), "test": len(split["test"]), "sha256": splits.sha256(split)}
             for name, split in split_sets.items()

@@ -1,0 +1,116 @@
+"""Opening a pack: no copies, cheap checks always, the hash on demand, and damaged packs out of the way."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sslbench.data.packed import PackedSet, Pictures
+from sslbench.errors import UserError
+from tests.unit.data_samples import edit_json, make_folder, packed, picture, save, settings_of
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Path:
+    root = make_folder(tmp_path)
+    save(root / "cat" / "wide.png", picture(5, 9, 31))
+    return packed(settings_of("folder", path=root), tmp_path, pack_size=9)
+
+
+def test_a_picture_is_a_channels_last_view_of_the_one_buffer(pack: Path) -> None:
+    opened = PackedSet.open(pack)
+    batch = opened.batch(torch.tensor([3, 0, 3]))
+    first, again = batch.picture(0), batch.picture(2)
+    assert first.data_ptr() == again.data_ptr() == batch.buffer.data_ptr() + int(batch.offsets[0])
+    assert first.stride() == (1, first.shape[2] * 3, 3) and first.dtype == torch.uint8
+    assert batch.buffer.data_ptr() == opened.batch(torch.tensor([1])).buffer.data_ptr()
+
+
+def test_a_batch_keeps_the_order_asked_for_and_the_sets_largest_sides(pack: Path) -> None:
+    opened = PackedSet.open(pack)
+    wide = opened.names.index("cat/wide.png")
+    batch = opened.batch(torch.tensor([wide, 0]))
+    assert batch.picture(0).shape == (3, 9, 31) and len(batch) == 2 and batch.device.type == "cpu"
+    assert (batch.heights.tolist(), batch.widths.tolist()) == ([9, 11], [31, 9])
+    small = opened.batch(torch.tensor([0]))
+    assert (small.max_height, small.max_width) == (batch.max_height, batch.max_width) == (11, 31)
+    for tensor in (batch.offsets, batch.heights, batch.widths, opened.heights, opened.widths):
+        assert tensor.dtype == torch.int64
+
+
+def test_pictures_from_a_list_are_those_pictures() -> None:
+    listed = [torch.from_numpy(picture(i, 5 + i, 7)).permute(2, 0, 1) for i in range(3)]
+    made = Pictures.from_list([listed[0], listed[1].contiguous(), listed[2]])
+    assert all(torch.equal(made.picture(i), listed[i]) for i in range(3))
+    assert (made.max_height, made.max_width, len(made)) == (7, 7, 3)
+
+
+def test_moving_to_the_device_it_is_on_copies_nothing(pack: Path) -> None:
+    opened = PackedSet.open(pack)
+    before = opened.batch(torch.tensor([0])).buffer.data_ptr()
+    assert opened.to("cpu") is opened and opened.batch(torch.tensor([0])).buffer.data_ptr() == before
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_the_whole_buffer_moves_to_the_gpu_once(pack: Path) -> None:
+    here, there = PackedSet.open(pack), PackedSet.open(pack).to("cuda")
+    indices = torch.tensor([2, 7])
+    first, second = there.batch(indices), there.batch(indices)
+    assert first.buffer.data_ptr() == second.buffer.data_ptr() and first.device.type == "cuda"
+    assert first.offsets.device.type == "cpu"
+    assert all(torch.equal(first.picture(i).cpu(), here.batch(indices).picture(i)) for i in range(2))
+
+
+def flip(file: Path, at: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[at] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("file", ["pixels.bin", "labels.npy", "splits/per-class-80-20-seed0-test.npy"])
+def test_a_flipped_bit_is_found_when_verifying_and_the_pack_set_aside(pack: Path, file: str) -> None:
+    flip(pack / file, -8 if file != "pixels.bin" else 100)
+    PackedSet.open(pack)
+    with pytest.raises(UserError, match=r"set aside as .*made\.broken-1, and the next run makes it anew"):
+        PackedSet.open(pack, verify=True)
+    assert not pack.exists() and (pack.parent / "made.broken-1" / "manifest.json").exists()
+
+
+def test_a_cut_file_is_found_always_and_broken_packs_are_counted_up(pack: Path) -> None:
+    (pack.parent / "made.broken-1").mkdir()
+    with (pack / "pixels.bin").open("r+b") as file:
+        file.truncate(1000)
+    with pytest.raises(UserError, match=r"pixels.bin has 1,000 bytes, not .*broken-2"):
+        PackedSet.open(pack)
+
+
+@pytest.mark.parametrize("name", ["offsets.npy", "names.json", "splits/per-class-80-20-seed0-train.npy"])
+def test_a_missing_file_is_found_always(pack: Path, name: str) -> None:
+    (pack / name).unlink()
+    with pytest.raises(UserError, match="broken-1"):
+        PackedSet.open(pack)
+
+
+def test_a_changed_name_is_found_always_since_derived_splits_hang_on_names(pack: Path) -> None:
+    names = (pack / "names.json").read_text()
+    (pack / "names.json").write_text(names.replace("wide", "tall"))
+    with pytest.raises(UserError, match=r"names\.json is not the one of its hash"):
+        PackedSet.open(pack)
+
+
+def test_contradicting_shapes_are_found_always(pack: Path) -> None:
+    heights = np.load(pack / "heights.npy")
+    heights[0] += 1
+    np.save(pack / "heights.npy", heights)
+    with pytest.raises(UserError, match="contradict"):
+        PackedSet.open(pack)
+
+
+def test_no_pack_and_another_format_are_left_where_they_are(pack: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no pack here"):
+        PackedSet.open(tmp_path / "nowhere")
+    edit_json(pack / "manifest.json", format=99)
+    with pytest.raises(UserError, match="format 99"):
+        PackedSet.open(pack)
+    assert pack.exists()

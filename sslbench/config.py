@@ -275,7 +275,8 @@ def _validated(cls: type[Strict], data: dict, where: str) -> Any:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         if first["type"] == "extra_forbidden":
             known = _fields_at(cls, first["loc"][:-1])
-            text = f"{key}: there is no such key.{registry.nearest(str(first['loc'][-1]), known)} Known: {', '.join(known)}"
+            guess = registry.nearest(str(first["loc"][-1]), known)
+            text = f"{key}: there is no such key.{guess} Known: {', '.join(known)}"
         elif first["type"] == "missing":
             text = f"{key} is missing"
         else:

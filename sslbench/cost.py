@@ -44,8 +44,8 @@ def describe(config: Config, cells: Iterable[Cell]) -> str:
     datasets = {cell.dataset.pack: cell.dataset for cell in cells}.values()
     gigabytes = sum(filter(None, map(disk_bytes, datasets))) / 1e9
     text = (
-        f"{len(cells)} cells to pretrain; about {pixels * ARTICLE_HOURS_PER_VIEW_PIXEL:,.1f} h on one GPU at the article's "
-        f"pace, or {pixels * CPU_HOURS_PER_VIEW_PIXEL / cores:,.0f} h on the {cores} cores here with ResNet-18; "
+        f"{len(cells)} cells to pretrain; about {pixels * ARTICLE_HOURS_PER_VIEW_PIXEL:,.1f} h on one GPU at the "
+        f"article's pace, or {pixels * CPU_HOURS_PER_VIEW_PIXEL / cores:,.0f} h on {cores} cores with ResNet-18; "
         f"about {gigabytes:.1f} GB of disk for archives and packed pictures"
     )
     return text + (f" ({unknown} cells of unknown size not counted)" if unknown else "")

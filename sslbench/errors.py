@@ -16,6 +16,15 @@ class UserError(Exception):
 
 
 @contextlib.contextmanager
+def about(what: str) -> Iterator[None]:
+    """Put ``what`` in front of a UserError from code that does not know whose mistake it is."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{what}: {error}") from error
+
+
+@contextlib.contextmanager
 def job_log(path: str | Path) -> Iterator[TextIO]:
     """A job's log file, open for writing line by line, that also tells how the job failed.
 

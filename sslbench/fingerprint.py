@@ -1,9 +1,9 @@
 """A digest of code by meaning: which statements a result depends on, not how they are written or when.
 
 The digest covers the given modules and every sslbench module they import, without docstrings, comments and layout,
-and the versions of the libraries that hold losses and backbones. It leaves out what only declares, since those modules' whole effect stands in
-a cell's settings (cells.py): adding a method or an operation makes nothing stale. And it leaves out what only watches
-and keeps (progress, ledger, store), which changes no bit of a result.
+and the versions of the libraries that hold losses and backbones. It leaves out what only declares, since those
+modules' whole effect stands in a cell's settings (cells.py): adding a method or an operation makes nothing stale. And
+it leaves out what only watches and keeps (progress, ledger, store), which changes no bit of a result.
 """
 
 import ast

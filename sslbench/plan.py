@@ -14,10 +14,6 @@ from sslbench.errors import UserError
 from sslbench.fingerprint import ROOT, code_digest
 
 PRETRAIN_SCRIPT = "workflow/scripts/pretrain.py"
-NABIRDS_HELP = (
-    "NABirds may not be downloaded by a script: ask for it at https://dl.allaboutbirds.org/nabirds and name the file "
-    "as datasets.{name}.archive"
-)
 
 
 def alternatives(names: Any) -> str:
@@ -29,8 +25,6 @@ def listing_digest(folder: Path | None) -> str | None:
     """A digest of the names and sizes below a folder of pictures, so that an added picture is noticed."""
     if folder is None:
         return None
-    if not folder.is_dir():
-        raise UserError(f"config: there is no folder {folder}; set the dataset's `path` to one that exists")
     total = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.is_file():
@@ -39,7 +33,10 @@ def listing_digest(folder: Path | None) -> str | None:
 
 
 class Plan:
-    """Cells by name, sources and packs by folder name, and what is set aside."""
+    """Cells by name, sources and packs by folder name, and what is set aside.
+
+    Raises UserError where an archive or a folder that the grid reads is not there.
+    """
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -47,20 +44,23 @@ class Plan:
         self._by_names = {cell.names: cell for cell in self.cells}
         datasets = {cell.dataset.name: cell.dataset for cell in self.cells}
         datasets |= {cell.evaluated.name: cell.evaluated for cell in self.cells}
+        for name, dataset in datasets.items():
+            archive, path = dataset.settings.archive, dataset.settings.path
+            if archive is not None and not archive.is_file():
+                raise UserError(f"config: datasets.{name}.archive: there is no file {archive}; give the path of one")
+            if path is not None and not path.is_dir():
+                raise UserError(f"config: datasets.{name}.path: there is no folder {path}; give the path of one")
         self.datasets: dict[str, Dataset] = datasets
         self.sources = {dataset.source: dataset for dataset in reversed(config.all_datasets.values())}
         self.packs = {dataset.pack: dataset for dataset in reversed(config.all_datasets.values())}
 
     def cell(self, dataset: str, model: str, transform: str, seed: int) -> Cell:
-        """The cell of these names, in the grid or not. Raises UserError where its pictures cannot be had."""
+        """The cell of these names, in the grid or not."""
         found = self._by_names.get((dataset, model, transform, seed))
         if found is None:
             if (transform == "none") != (model == "random"):
                 raise UserError(f"there is no cell {dataset}/{model}/{transform}: only model random goes with none")
             found = self.config.cell(dataset, model, transform, seed)
-        for used in (found.dataset, found.evaluated):
-            if used.needs_archive:
-                raise UserError(f"{used.name} has no pictures: {self.why_set_aside(used)}")
         return found
 
     @cached_property
@@ -74,23 +74,14 @@ class Plan:
         return list(dict.fromkeys(d.pack for cell in self.runnable for d in (cell.dataset, cell.evaluated)))
 
     def of_dataset(self, name: str) -> list[Cell]:
-        """A dataset's cells. Raises UserError where the user has not supplied its archive."""
-        cells = [cell for cell in self.cells if cell.dataset.name == name]
-        for cell in cells:
-            self.cell(*cell.names)
-        return cells
+        """A dataset's cells. Where its archive is missing, its fetch says how to get it."""
+        return [cell for cell in self.cells if cell.dataset.name == name]
 
     def _set_aside(self, cell: Cell) -> str | None:
         for dataset in (cell.dataset, cell.evaluated):
             if dataset.needs_archive:
-                return self.why_set_aside(dataset)
+                return f"datasets.{dataset.name}: {dataset.settings.how_to_get()}"
         return None
-
-    @staticmethod
-    def why_set_aside(dataset: Dataset) -> str:
-        if dataset.kind == "nabirds":
-            return NABIRDS_HELP.format(name=dataset.name)
-        return f"set datasets.{dataset.name}.path to a folder of pictures, or .archive to an archive of one"
 
     def report(self) -> dict:
         """All that the report needs to know of the plan, as plain values."""

@@ -29,6 +29,7 @@ TINY = {
     "datasets": {"drawn": {"kind": "shapes", "pack_size": 32, "train_per_class": 16, "test_per_class": 8}},
     "training": {
         "backbone": "test_resnet",
+        "backbone_options": {"output_stride": 16},
         "input_size": 32,
         "batch_size": 32,
         "epochs": 1,
@@ -53,6 +54,7 @@ class Project:
                 shutil.copy(ROOT / part, target)
 
     def run(self, overlay: dict, *arguments: str) -> subprocess.CompletedProcess:
+        self.folder.mkdir(exist_ok=True)
         (self.folder / "overlay.yaml").write_text(yaml.safe_dump(overlay))
         return subprocess.run(
             [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--configfile", "overlay.yaml"],

@@ -18,7 +18,7 @@ DYNAMIC = {
     + [module.partition(":")[0] for module in registry.OPERATIONS.values()],
     "gallery": [module.partition(":")[0] for module in registry.OPERATIONS.values()],
 }
-DISTRIBUTIONS = {"PIL": "pillow"}
+DISTRIBUTIONS = {"PIL": "pillow", "pynvml": "nvidia-ml-py", "markupsafe": "jinja2"}
 # Loaded by others by name: timm's and lightly's arrays, and pandas' parquet engine.
 INDIRECT = {"train": {"numpy", "torchvision"}, "report": {"pyarrow"}}
 

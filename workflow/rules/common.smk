@@ -21,7 +21,7 @@ def one_line(function, *arguments):
 
 
 CONFIG = one_line(load, config)
-PLAN = planning.Plan(CONFIG)
+PLAN = one_line(planning.Plan, CONFIG)
 DEVICE = cost.device(CONFIG)
 DATA, RESULTS = CONFIG.paths.data, CONFIG.paths.results
 CELL = f"{RESULTS}/{{dataset}}/{{model}}/{{transform}}/seed{{seed}}"
@@ -56,9 +56,10 @@ def finished(cells):
 
 def stop_without_gpu(workflow):
     """Only where this machine is the one that would train: a cluster's login node needs no GPU."""
-    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name == "pretrain"]
-    if jobs and workflow.is_main_process and workflow.local_exec:
-        one_line(cost.stop_without_gpu, CONFIG, [cell_of(job.wildcards) for job in jobs])
+    cells = [cell_of(job.wildcards) for job in workflow.dag.needrun_jobs() if job.rule.name == "pretrain"]
+    trained = [cell for cell in cells if cell.transform is not None]
+    if trained and workflow.is_main_process and workflow.local_exec:
+        one_line(cost.stop_without_gpu, CONFIG, trained)
 
 
 def say_where_the_report_is(workflow):
@@ -77,10 +78,6 @@ def layout_of(dataset):
 def local_source(wildcards):
     """The user's own archive, so that another file under its name is noticed. A folder is listed in the settings."""
     archive = PLAN.sources[wildcards.source].settings.archive
-    if archive is not None and not archive.is_file():
-        raise WorkflowError(
-            f"sslbench: datasets.{PLAN.sources[wildcards.source].name}.archive: there is no file {archive}"
-        )
     return [] if archive is None else str(archive)
 
 
@@ -88,7 +85,7 @@ def source_settings(source):
     dataset = PLAN.sources[source]
     return {
         "identity": dataset.settings.identity(),
-        "listing": one_line(planning.listing_digest, dataset.settings.path),
+        "listing": planning.listing_digest(dataset.settings.path),
     }
 
 
@@ -118,5 +115,5 @@ def runtime_of(dataset):
 
 
 def dataset_target(name):
-    """All finished cells of one dataset; asking for one whose archive is not there is answered with how to get it."""
-    return lambda wildcards: finished(one_line(PLAN.of_dataset, name))
+    """All finished cells of one dataset. Where its archive is missing, fetch answers with how to get it."""
+    return finished(PLAN.of_dataset(name))

@@ -4,10 +4,11 @@ from pathlib import Path
 
 from sslbench.config import load
 from sslbench.data.fetch import fetch
-from sslbench.errors import job_log
+from sslbench.errors import about, job_log
 from sslbench.plan import Plan
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         dataset = Plan(load(snakemake.config)).sources[snakemake.wildcards.source]
-        fetch(dataset.settings, Path(snakemake.output[0]).parent, log)
+        with about(f"datasets.{dataset.name}"):
+            fetch(dataset.settings, Path(snakemake.output[0]).parent, log)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sslbench.config import load
 from sslbench.data.packing import pack
-from sslbench.errors import job_log
+from sslbench.errors import about, job_log
 from sslbench.plan import Plan
 
 if __name__ == "__main__":
@@ -12,4 +12,5 @@ if __name__ == "__main__":
         config = load(snakemake.config)
         dataset = Plan(config).packs[snakemake.wildcards.pack]
         folder = Path(snakemake.output.manifest).parent
-        pack(dataset.settings, Path(snakemake.input[0]), folder, dataset.pack_size, config.compute.pack_jobs, log)
+        with about(f"datasets.{dataset.name}"):
+            pack(dataset.settings, Path(snakemake.input[0]), folder, dataset.pack_size, config.compute.pack_jobs, log)

@@ -4,9 +4,10 @@
 
 Both arms train ResNet-18 with the recipe of lightly's ImageNette benchmark, all methods on its SimCLR views at
 strength 0.5. lightly's arm is lightly's: SimCLRTransform on PIL pictures, torchvision's ImageFolder, a DataLoader with
-workers, its losses and heads, SGD with a cosine per epoch (VICReg: LARS with its warm-up scheduler). Ours is
-sslbench.engine.fit. Both backbones are then embedded and judged by one and the same kNN (k = 200, temperature 0.1), and
-the paired 95 % interval of the difference is printed.
+workers, its losses, heads and momentum update, SGD (VICReg: its LARS) and its cosine scheduler, stepped with every
+batch since a cosine per epoch is coarse in so few of them. Ours is sslbench.engine.fit. Both backbones are then
+embedded and judged by one and the same kNN (k = 200, temperature 0.1), and the paired 95 % interval of the difference
+is printed. The interval is that of the test pictures; it does not cover the luck of one training run.
 """
 
 import argparse
@@ -73,14 +74,15 @@ class Theirs(nn.Module):
             z0, z1 = (self.momentum_head(self.momentum_backbone(x)) for x in (x0, x1))
         return 0.5 * (self.criterion(p0, z1) + self.criterion(p1, z0))
 
-    def optimizer(self, batch_size: int, epochs: int):
-        parameters, factor = [p for p in self.parameters() if p.requires_grad], batch_size / 256
+    def optimizer(self, options: argparse.Namespace, steps: int):
+        parameters, factor = [p for p in self.parameters() if p.requires_grad], options.batch / 256
+        total = options.epochs * steps
         if self.method == "vicreg":
             optimizer = LARS(parameters, lr=0.3 * factor, weight_decay=1e-4, momentum=0.9)
-            warmup = min(20, epochs // 2)
-            return optimizer, CosineWarmupScheduler(optimizer, warmup_epochs=warmup, max_epochs=epochs)
+            warmup = int(min(20, options.epochs / 2) * steps)
+            return optimizer, CosineWarmupScheduler(optimizer, warmup, total, end_value=1e-3)
         optimizer = torch.optim.SGD(parameters, lr=0.06 * factor, momentum=0.9, weight_decay=5e-4)
-        return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
+        return optimizer, CosineWarmupScheduler(optimizer, 0, total, end_value=0)
 
 
 def train_theirs(method: str, pictures: Path, options: argparse.Namespace, backbone: Path) -> None:
@@ -88,14 +90,14 @@ def train_theirs(method: str, pictures: Path, options: argparse.Namespace, backb
     folder = ImageFolder(pictures, SimCLRTransform(input_size=options.size, cj_strength=0.5))
     loader = DataLoader(folder, options.batch, shuffle=True, drop_last=True, num_workers=2, persistent_workers=True)
     model = Theirs(method).train().to(memory_format=torch.channels_last)
-    optimizer, scheduler = model.optimizer(options.batch, options.epochs)
+    optimizer, scheduler = model.optimizer(options, len(loader))
     for _ in range(options.epochs):
         for (x0, x1), _ in loader:
             loss = model.loss(*(x.contiguous(memory_format=torch.channels_last) for x in (x0, x1)))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        scheduler.step()
+            scheduler.step()
     safetensors.torch.save_file({k: v.contiguous() for k, v in model.backbone.state_dict().items()}, backbone)
 
 

@@ -57,8 +57,9 @@ class Transform:
 
     @cached_property
     def branches(self) -> list[list[dict]]:
-        """The operations of both view recipes as plain dicts."""
-        return [[operation.model_dump(mode="json") for operation in self.settings.branch(i)] for i in (0, 1)]
+        """The operations of both view recipes as plain dicts, less those that never act (p 0)."""
+        both = [[operation.model_dump(mode="json") for operation in self.settings.branch(i)] for i in (0, 1)]
+        return [[operation for operation in branch if operation.get("p", 1) > 0] for branch in both]
 
 
 @dataclass(frozen=True)

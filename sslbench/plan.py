@@ -119,8 +119,22 @@ class Plan:
                 for name, transform in used_transforms.items()
             },
             "sweep": self._sweep(),
-            "config_text": json.dumps(config.model_dump(mode="json"), indent=1, ensure_ascii=False),
+            "config_text": json.dumps(self._used_config(), indent=1, sort_keys=True, ensure_ascii=False),
         }
+
+    def _used_config(self) -> dict:
+        """The configuration less what this grid does not use and what changes no result."""
+        used = self.config.model_dump(mode="json", exclude={"compute", "paths"})
+        for key, names in (
+            ("datasets", self.datasets),
+            ("models", {cell.model.name for cell in self.cells}),
+            ("transforms", self.gallery()),
+        ):
+            used[key] = {name: entry for name, entry in used[key].items() if name in names}
+        for entry in used["datasets"].values():
+            for place in ("archive", "path"):
+                entry.pop(place, None)
+        return used
 
     def _report_cell(self, cell: Cell) -> dict:
         dataset, model, transform, seed = cell.names

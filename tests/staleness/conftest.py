@@ -104,7 +104,7 @@ def finished(tmp_path_factory) -> Path:
         path = folder / output
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    touched = snakemake(folder, "--touch")
+    touched = snakemake(folder, "--touch", "--forceall")
     assert touched.returncode == 0, touched.stdout + touched.stderr
     return folder
 

@@ -6,27 +6,9 @@ just below it, which points to SimCLR's pipeline with a vertical flip added. The
 the other reading: jitter.p, gray.p and blur.p set to 0.
 """
 
-from sslbench.transforms.spec import (
-    ColorJitter,
-    GaussianBlur,
-    Grayscale,
-    HorizontalFlip,
-    Normalize,
-    RandomResizedCrop,
-    Rotate,
-    Solarize,
-    TransformSettings,
-    VerticalFlip,
-)
+from sslbench.transforms import simclr
+from sslbench.transforms.spec import VerticalFlip
 
 
-class Settings(TransformSettings):
-    crop: RandomResizedCrop = RandomResizedCrop(scale=(0.08, 1.0))
-    rotate: Rotate = Rotate(p=0)  # off; here for overrides
-    flip: HorizontalFlip = HorizontalFlip(p=0.5)
-    vertical_flip: VerticalFlip = VerticalFlip(p=0.5)  # the one line that differs from simclr
-    jitter: ColorJitter = ColorJitter(p=0.8, brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, strength=1.0)
-    gray: Grayscale = Grayscale(p=0.2)
-    blur: GaussianBlur = GaussianBlur(p=0.5, sigmas=(0.1, 2.0))
-    solarize: Solarize = Solarize(p=0)  # off; here for overrides
-    normalize: Normalize = Normalize()
+class Settings(simclr.Settings):
+    vertical_flip: VerticalFlip = VerticalFlip(p=0.5)  # in the same place of the order

@@ -3,7 +3,10 @@
 import shutil
 
 import pytest
-from conftest import CELLS, REFERENCES
+import yaml
+
+from tests.project import ROOT
+from tests.staleness.small_grid import CELLS, REFERENCES
 
 SIMCLR = "sslbench/methods/simclr/model.py"
 PER_DATASET = 4 * 3 + 2  # cells and references
@@ -57,7 +60,7 @@ def test_use_conda_or_not_runs_nothing(project, tmp_path):
         '"platform": "linux-64", "conda_version": "25.1.1"}\';;\nconfig) echo \'{"get": {"channel_priority": "strict"}}\';;\nesac\n'
     )
     conda.chmod(0o755)
-    assert project.would_run("--use-conda", "--conda-frontend", "conda", env_path=conda.parent) == {}
+    assert project.would_run("--use-conda", "--conda-frontend", "conda", path=conda.parent) == {}
 
 
 @pytest.mark.parametrize(
@@ -115,7 +118,10 @@ def test_a_change_retrains_exactly_the_cells_that_depend_on_it(project, change, 
             lambda p: p.configure(evaluation__resize_ratio=1.1),
             {"embed": CELLS + REFERENCES, "evaluate": CELLS + REFERENCES, "collect": 1, "report": 1, "all": 1},
         ),
-        (lambda p: p.edit("sslbench/report/templates/page.html.j2", "</body>", "<p></p></body>"), {"report": 1, "all": 1}),
+        (
+            lambda p: p.edit("sslbench/report/templates/page.html.j2", "</body>", "<p></p></body>"),
+            {"report": 1, "all": 1},
+        ),
     ],
     ids=["the probe's settings", "the probe's code", "the evaluation's picture size", "the page's template"],
 )
@@ -141,9 +147,6 @@ def test_swapped_values_are_noticed(project):
 
 @pytest.mark.parametrize("profile", ["profiles/default", "profiles/slurm"])
 def test_both_profiles_share_the_keys_that_decide_what_is_stale(profile):
-    import yaml
-    from conftest import ROOT
-
     keys = ["rerun-triggers", "rerun-incomplete", "max-checksum-file-size"]
     default = yaml.safe_load((ROOT / "profiles/default/profile.yaml").read_text())
     chosen = yaml.safe_load((ROOT / profile / "profile.yaml").read_text())

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 import timm
 import torch
-from conftest import TINY, our_line
 from safetensors.torch import load_file
 
 from sslbench.transforms.spec import merge
+from tests.workflow.tiny_grid import TINY, our_line
 
 CELL = "results/drawn/{model}/{transform}/seed0"
 

@@ -4,9 +4,11 @@ import copy
 from collections import Counter
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 
+from sslbench import schema
 from sslbench.config import load
 from sslbench.errors import UserError
 from sslbench.plan import Plan
@@ -124,3 +126,14 @@ def test_a_mistake_is_answered_in_one_line(mistake):
     with pytest.raises(UserError, match=pattern) as caught:
         load(changed(**changes))
     assert "\n" not in str(caught.value)
+
+
+def test_the_schema_for_editors_is_that_of_the_settings():
+    assert schema.FILE.read_text() == schema.text(), "run python -m sslbench.schema"
+
+
+def test_the_schema_accepts_every_config_file():
+    for file in [ROOT / "config.yaml", *(ROOT / "configs").glob("*.yaml")]:
+        jsonschema.validate(yaml.safe_load(file.read_text()), schema.schema())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"models": {"x": {"method": "byoll"}}}, schema.schema())

@@ -31,7 +31,7 @@ rule all:
 
 
 onstart:
-    stop_without_gpu(workflow)
+    check_start(workflow)
 
 
 onsuccess:

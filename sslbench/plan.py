@@ -73,8 +73,14 @@ class Plan:
         """Packs of the runnable cells, once each."""
         return list(dict.fromkeys(d.pack for cell in self.runnable for d in (cell.dataset, cell.evaluated)))
 
+    def require_pictures(self, cells: list[Cell]) -> None:
+        """Raise UserError, with how to get them, where pictures of ``cells`` cannot be had."""
+        for cell in cells:
+            if why := self._set_aside(cell):
+                raise UserError(why)
+
     def of_dataset(self, name: str) -> list[Cell]:
-        """A dataset's cells. Where its archive is missing, its fetch says how to get it."""
+        """A dataset's cells."""
         return [cell for cell in self.cells if cell.dataset.name == name]
 
     def _set_aside(self, cell: Cell) -> str | None:

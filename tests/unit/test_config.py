@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 import yaml
 
-from sslbench import schema
+from sslbench import cost, schema
 from sslbench.config import load
 from sslbench.errors import UserError
 from sslbench.plan import Plan
@@ -137,3 +137,10 @@ def test_the_schema_accepts_every_config_file():
         jsonschema.validate(yaml.safe_load(file.read_text()), schema.schema())
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"models": {"x": {"method": "byoll"}}}, schema.schema())
+
+
+def test_the_articles_imagenette_table_is_said_to_cost_what_it_cost():
+    """90.65 GPU-hours, the sum of its times."""
+    plan = Plan(load(ARTICLE))
+    cells = [cell for cell in plan.cells if cell.dataset.name == "imagenette" and not cell.reference]
+    assert "50 cells to pretrain; about 90.7 h" in cost.describe(plan.config, cells)

@@ -1,8 +1,7 @@
 # The validated configuration, the cells of the grid, and what rules ask of them.
 
-from pathlib import Path
+import sys
 
-from snakemake.exceptions import WorkflowError
 
 from sslbench import cost, registry
 from sslbench import plan as planning
@@ -13,11 +12,11 @@ from sslbench.fingerprint import code_digest
 
 
 def one_line(function, *arguments):
-    """Call it; a user's mistake becomes Snakemake's own error with our one line."""
+    """Call it; a user's mistake ends Snakemake with one line, which an exception of its own would frame in file names."""
     try:
         return function(*arguments)
     except UserError as error:
-        raise WorkflowError(f"sslbench: {error}") from None
+        sys.exit(f"sslbench: {error}")
 
 
 CONFIG = one_line(load, config)
@@ -54,12 +53,14 @@ def finished(cells):
     return [f"{cell.folder}/{name}" for cell in cells for name in names]
 
 
-def stop_without_gpu(workflow):
-    """Only where this machine is the one that would train: a cluster's login node needs no GPU."""
+def check_start(workflow):
+    """Stop before the first job where pictures are missing, or the GPU; a cluster's login node needs none."""
     cells = [cell_of(job.wildcards) for job in workflow.dag.needrun_jobs() if job.rule.name == "pretrain"]
     trained = [cell for cell in cells if cell.transform is not None]
-    if trained and workflow.is_main_process and workflow.local_exec:
-        one_line(cost.stop_without_gpu, CONFIG, trained)
+    if trained and workflow.is_main_process:
+        one_line(PLAN.require_pictures, trained)
+        if workflow.local_exec:
+            one_line(cost.stop_without_gpu, CONFIG, trained)
 
 
 def say_where_the_report_is(workflow):

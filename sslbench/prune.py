@@ -1,13 +1,18 @@
 """``python -m sslbench.prune``: what the store holds that no result uses; with ``--yes``, delete it.
 
-An entry is used where a results/**/run.json names its digest. Entries that a running process holds are left alone.
+An entry is used where a results/**/run.json names its digest. Kept as well are entries that a running process holds,
+and recent ones: checkpoints of a run that was interrupted, and finished cells whose results have gone since, as they do
+where a run with a mistyped setting takes their place.
 """
 
 import argparse
 import json
+from collections import Counter
 from pathlib import Path
 
-from sslbench.engine.store import prune
+from sslbench.engine.store import HELD, RECENT, USED, prune
+
+DAYS = 14
 
 
 def used_digests(results: Path) -> set[str]:
@@ -16,7 +21,7 @@ def used_digests(results: Path) -> set[str]:
     for run in results.glob("*/*/*/seed*/run.json"):
         try:
             digests.add(json.loads(run.read_text(encoding="utf-8"))["digest"])
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, TypeError):
             print(
                 f"sslbench: {run} is not a run.json of ours; its store entry, if any, cannot be told and may be listed"
             )
@@ -25,16 +30,26 @@ def used_digests(results: Path) -> set[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make prune", description=__doc__)
-    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--results", type=Path, default=Path("results"), help="paths.results of the config")
+    parser.add_argument("--days", type=float, default=DAYS, help=f"keep what is younger (default {DAYS}; 0: nothing)")
     parser.add_argument("--yes", action="store_true", help="delete what is listed")
     options = parser.parse_args()
-    removed = prune(options.results / ".store", used_digests(options.results), dry_run=not options.yes)
-    for entry in removed:
-        state = "finished" if entry.finished else "unfinished"
-        print(f"{entry.digest[:12]}  {entry.bytes / 1e6:10,.1f} MB  {state}")
-    total = sum(entry.bytes for entry in removed) / 1e6
+    store = options.results / ".store"
+    entries = prune(store, used_digests(options.results), options.days, dry_run=not options.yes)
+    for entry in entries:
+        if entry.kept in (None, RECENT):
+            state = "finished" if entry.finished else "unfinished"
+            fate = "" if entry.kept is None else ", kept because recent"
+            print(f"{entry.digest[:12]}  {entry.bytes / 1e6:10,.1f} MB  {state}{fate}")
+    counts = Counter(entry.kept for entry in entries)
+    print(
+        f"sslbench: {len(entries) - counts[None]} entries of {store} kept: {counts[USED]} used by a result, "
+        f"{counts[RECENT]} recent (younger than {options.days:g} days; --days 0 removes them too), "
+        f"{counts[HELD]} held by a running process"
+    )
+    total = sum(entry.bytes for entry in entries if entry.kept is None) / 1e6
     verb = "deleted" if options.yes else "not used by any result; YES=1 deletes them"
-    print(f"sslbench: {len(removed)} entries, {total:,.1f} MB, {verb}")
+    print(f"sslbench: {counts[None]} entries, {total:,.1f} MB, {verb}")
 
 
 if __name__ == "__main__":

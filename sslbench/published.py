@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sslbench import registry
 from sslbench.errors import UserError
+from sslbench.report.wording import split_words
 
 LEDGER = Path(__file__).resolve().parent.parent / "reports" / "published_results.csv"
 
@@ -150,7 +151,7 @@ def _differences(figure: Figure, settings: Mapping, overrides: Mapping, pictures
 def _caveats(figure: Figure, settings: Mapping, pictures: dict) -> list[str]:
     """What the source leaves open, and what of ours is known to differ without being part of the match."""
     source = settings["dataset"]["source"]
-    caveats = [f"split: {figure.split}; ours is {settings['dataset']['split']}"]
+    caveats = [f"split: {figure.split}; ours is {split_words(settings['dataset']['split'])}"]
     test = pictures.get("test")
     if test and figure.test_pictures and test != figure.test_pictures:
         caveats.append(f"test pictures: {test:,} here, {figure.test_pictures:,} by the published figures")

@@ -52,18 +52,21 @@ def examine(
 def examine_split(
     split: Split, labels: np.ndarray, names: Sequence[str], digests: np.ndarray, classes: Sequence[str]
 ) -> dict:
-    """Counts per class, byte-identical pictures that stand on both sides, and what makes the split unusable."""
+    """Counts per class, classes without test pictures, byte-identical pictures that stand on both sides, and what
+    makes the split unusable."""
     sides: dict[str, dict[bytes, list[int]]] = {}
     for part in ("train", "test"):
         sides[part] = defaultdict(list)
         for position in split[part]:
             sides[part][digests[position].tobytes()].append(int(position))
     shared = [digest for digest in sides["test"] if digest in sides["train"]]
+    tested = _counts(labels[split["test"]], len(classes))
     return {
         "train": len(split["train"]),
         "test": len(split["test"]),
         "train_per_class": _counts(labels[split["train"]], len(classes)),
-        "test_per_class": _counts(labels[split["test"]], len(classes)),
+        "test_per_class": tested,
+        "untested": [name for name, count in zip(classes, tested, strict=True) if not count] if any(tested) else [],
         "in_both": [
             {part: [names[position] for position in sides[part][digest]] for part in ("train", "test")}
             for digest in shared
@@ -109,6 +112,9 @@ def describe(doctor: dict) -> list[str]:
         lines.append(line)
         if split["fault"]:
             lines.append(f"doctor: split {name} cannot be used: {split['fault']}")
+        if untested := split["untested"]:
+            named = ", ".join(map(repr, untested[:5])) + (f" and {len(untested) - 5} more" if untested[5:] else "")
+            lines.append(f"doctor: split {name}: no accuracy speaks of classes without test pictures: {named}")
         if split["in_both"]:
             first = split["in_both"][0]
             lines.append(

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,24 @@ class Pictures:
         """uint8 [3, h, w], a view of the buffer with channels-last strides."""
         start, height, width = int(self.offsets[i]), int(self.heights[i]), int(self.widths[i])
         return self.buffer[start : start + height * width * 3].view(height, width, 3).permute(2, 0, 1)
+
+    def gathered(self, pin: bool = False) -> "Pictures":
+        """These pictures alone, copied back to back into a buffer of their own; ``pin``: in page-locked memory."""
+        sizes = self.heights * self.widths * 3
+        buffer = torch.empty(int(sizes.sum()), dtype=torch.uint8, device=self.device, pin_memory=pin)
+        pieces = zip(self.offsets.tolist(), sizes.tolist(), strict=True)
+        torch.cat([self.buffer[start : start + size] for start, size in pieces], out=buffer)
+        return replace(self, buffer=buffer, offsets=sizes.cumsum(0) - sizes)
+
+    def to(self, device: torch.device) -> "Pictures":
+        """These pictures on ``device``: themselves where they are there, else copied there as bytes.
+
+        Their crops are then the same, bit for bit, whether the whole set fits on the device or not.
+        """
+        if device.type == self.device.type:
+            return self
+        mine = self.gathered(pin=device.type == "cuda")
+        return replace(mine, buffer=mine.buffer.to(device, non_blocking=True))
 
     @classmethod
     def from_list(cls, pictures: Sequence[torch.Tensor]) -> "Pictures":

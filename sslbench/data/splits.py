@@ -2,18 +2,22 @@
 
 A pack stores the splits its layout lists. A per-class split is a function of its name and of the pack's labels and
 picture names, so it can be derived whenever a pack is opened: changing the share or the seed never packs anew.
+
+numpy is imported where it is used: a config is read without it.
 """
 
 import hashlib
 import re
 from collections.abc import Sequence
 from fractions import Fraction
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from sslbench.errors import UserError
 
-Split = dict[str, np.ndarray]  # {"train": positions, "test": positions}, int64, ascending
+if TYPE_CHECKING:
+    import numpy as np
+
+Split = dict[str, "np.ndarray"]  # {"train": positions, "test": positions}, int64, ascending
 
 OFFICIAL = "official"
 # ``own-or-`` takes the official split where the pack has one
@@ -31,12 +35,14 @@ def is_derived(name: str) -> bool:
     return _PER_CLASS.fullmatch(name) is not None
 
 
-def per_class(labels: np.ndarray, names: Sequence[str], train_share: Fraction, seed: int) -> Split:
+def per_class(labels: "np.ndarray", names: Sequence[str], train_share: Fraction, seed: int) -> Split:
     """Of each class of n pictures, floor(n * train_share), and at least one, train; the others test.
 
     The pictures of a class are ordered by a hash of seed and name: no library's generator is involved, and a picture
     added later moves few others. Unlabelled pictures (-1) train.
     """
+    import numpy as np
+
     salt = f"{seed}/".encode()
     hashed = (hashlib.sha256(salt + name.encode("utf-8", "surrogatepass")).digest()[:8] for name in names)
     keys = np.frombuffer(b"".join(hashed), dtype=">u8")
@@ -48,7 +54,7 @@ def per_class(labels: np.ndarray, names: Sequence[str], train_share: Fraction, s
     return {"train": np.flatnonzero(is_train), "test": np.flatnonzero(~is_train)}
 
 
-def resolve(name: str, stored: dict[str, Split], labels: np.ndarray, names: Sequence[str]) -> Split:
+def resolve(name: str, stored: dict[str, Split], labels: "np.ndarray", names: Sequence[str]) -> Split:
     """The split called ``name``: one of ``stored``, or derived. Raises UserError where it is neither."""
     if name in stored:
         return stored[name]
@@ -63,8 +69,10 @@ def resolve(name: str, stored: dict[str, Split], labels: np.ndarray, names: Sequ
     return per_class(labels, names, Fraction(match[2]) / 100, int(match[4]))
 
 
-def fault(split: Split, labels: np.ndarray, classes: Sequence[str]) -> str | None:
+def fault(split: Split, labels: "np.ndarray", classes: Sequence[str]) -> str | None:
     """Why a split cannot be probed or trained on, in one phrase, or None."""
+    import numpy as np
+
     if len(split["train"]) == 0:
         return "it has no training pictures"
     lacking = np.setdiff1d(labels[split["test"]], labels[split["train"]])
@@ -77,6 +85,8 @@ def fault(split: Split, labels: np.ndarray, classes: Sequence[str]) -> str | Non
 
 def sha256(split: Split) -> str:
     """Digest of a split's positions."""
+    import numpy as np
+
     digest = hashlib.sha256()
     for part in ("train", "test"):
         digest.update(f"{part} {len(split[part])} ".encode())

@@ -35,12 +35,12 @@ def one_line(folder: Path, doing: str) -> Iterator[None]:
         ) from error
 
 
-def set_aside(folder: Path) -> Path:
-    """Rename ``folder`` to the first free ``<folder>.broken-<n>`` and return that."""
+def set_aside(path: Path) -> Path:
+    """Rename ``path`` to the first free ``<path>.broken-<n>`` and return that."""
     number = 1
-    while (aside := folder.with_name(f"{folder.name}.broken-{number}")).exists():
+    while (aside := path.with_name(f"{path.name}.broken-{number}")).exists():
         number += 1
-    return folder.rename(aside)
+    return path.rename(aside)
 
 
 def require_space(folder: Path, needed: float, doing: str) -> None:
@@ -55,7 +55,8 @@ def require_space(folder: Path, needed: float, doing: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write ``value`` with sorted keys, atomically; names that are not UTF-8 survive the round trip."""
+    """Write ``value`` with sorted keys, atomically; in ASCII, so that names that are not UTF-8 survive the round trip
+    (canonical.document refuses them)."""
     part = path.with_name(path.name + ".part")
     with part.open("w", encoding="ascii", newline="\n") as file:
         json.dump(value, file, sort_keys=True, indent=1, allow_nan=False)

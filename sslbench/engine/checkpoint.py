@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-from sslbench.engine.store import file_sha256, set_aside, sync_folder
+from sslbench.data.storage import set_aside
+from sslbench.engine.store import file_sha256, sync_folder
 
 KEEP = 2
 NAME = re.compile(r"step(\d+)-([0-9a-f]{16})\.pt")

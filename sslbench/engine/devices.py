@@ -48,7 +48,9 @@ class Device:
         return _cpu_name()
 
     def has_room(self, size: int) -> bool:
-        """Whether ``size`` bytes of pictures may live on the device: at most half of what is free there."""
+        """Whether ``size`` bytes of pictures may live on the device: at most half of what is free there.
+
+        It decides how fast a step is and nothing else: see Pictures.to."""
         return not self.cuda or size <= torch.cuda.mem_get_info(self.torch)[0] // 2
 
     def peak_memory(self) -> dict[str, int | None]:

@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import io
-import json
 import signal
 import threading
 import time
@@ -14,6 +13,7 @@ from typing import TextIO
 import safetensors.torch
 import torch
 
+from sslbench.canonical import document
 from sslbench.data.packed import PackedSet
 from sslbench.engine import checkpoint
 from sslbench.engine.devices import computing
@@ -164,10 +164,6 @@ def finished_files(training: Training, identity: dict) -> dict[str, bytes]:
     # One entry: safetensors writes several in an order that changes from run to run.
     weights = safetensors.torch.save(backbone.timm_state(), {"model": backbone.name})
     return {"backbone.safetensors": weights, "curve.csv": curve(training), "run.json": document(run)}
-
-
-def document(value: dict) -> bytes:
-    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def curve(training: Training) -> bytes:

@@ -15,12 +15,14 @@ import json
 import os
 import shutil
 import socket
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from sslbench.canonical import canonical
+from sslbench.data.storage import set_aside
 from sslbench.errors import UserError
 
 WAIT_SECONDS = 0.5  # between two looks at a lock that another process holds
@@ -37,15 +39,6 @@ def digest(settings: dict, code: str, data: dict) -> str:
 def file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def set_aside(path: Path) -> Path:
-    """Rename ``path`` to the first free ``<path>.broken-<n>`` and return that name."""
-    number = 1
-    while (aside := path.with_name(f"{path.name}.broken-{number}")).exists():
-        number += 1
-    path.rename(aside)
-    return aside
 
 
 def sync_folder(folder: Path) -> None:
@@ -152,7 +145,7 @@ def _link(source: Path, output: Path) -> None:
 def locked(
     state_root: Path, key: str, log: Callable[[str], None], waiting: Callable[[], None] | None = None
 ) -> Iterator[Entry]:
-    """The entry of cell ``key`` while no other process can use it.
+    """The entry of cell ``key`` while no other process can use it. One that holds nothing afterwards is removed.
 
     Args:
         log: gets one line that names the process which holds the cell now, if any.
@@ -167,9 +160,11 @@ def locked(
         try:
             folder.mkdir(parents=True, exist_ok=True)
             file = (folder / "lock").open("a+")
-        except FileNotFoundError:  # pruned since the line before
+        except FileNotFoundError:  # removed since the line before
             continue
         except OSError as error:
+            if isinstance(error, FileExistsError) and not os.path.lexists(folder):  # mkdir found it, and it went
+                continue
             raise UserError(f"cannot write in the store {state_root}: {error.strerror}") from error
         with file:
             if not _try_lock(file):
@@ -183,14 +178,32 @@ def locked(
                 waiting()
                 time.sleep(WAIT_SECONDS)
                 continue
-            # A lock on a file that prune has unlinked meanwhile guards nothing.
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(file.fileno()), (folder / "lock").stat()):
-                    file.truncate(0)
-                    file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-                    file.flush()
-                    yield Entry(folder, log)
-                    return
+            if not _guards(file, folder):
+                continue
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            file.flush()
+            try:
+                yield Entry(folder, log)
+            finally:
+                _tidy(folder)
+            return
+
+
+def _guards(file: TextIO, folder: Path) -> bool:
+    """Whether the open ``file`` is the entry's lock: one that has been unlinked meanwhile guards nothing."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), (folder / "lock").stat())
+    except FileNotFoundError:
+        return False
+
+
+def _tidy(folder: Path) -> None:
+    """Remove an entry that holds its lock alone, as a run leaves it that was refused. Its lock is held here."""
+    with contextlib.suppress(OSError):
+        if [path.name for path in folder.iterdir()] == ["lock"]:
+            (folder / "lock").unlink()  # who waits for it sees that it is gone
+            folder.rmdir()  # refused where somebody has made a new lock meanwhile, whose entry it then is
 
 
 def _try_lock(file: TextIO) -> bool:
@@ -206,32 +219,73 @@ def _try_lock(file: TextIO) -> bool:
     return True
 
 
-class Pruned(NamedTuple):
-    """One entry that ``prune`` removed, or would remove."""
+class Examined(NamedTuple):
+    """One entry that ``prune`` removed, would remove, or kept."""
 
     digest: str
-    bytes: int  # freed in the store; outputs that still link to its files keep their share
+    bytes: int  # in the store; outputs that still link to its files keep their share
     finished: bool
+    kept: str | None  # why; None: removed
 
 
-def prune(state_root: Path, keep: set[str], dry_run: bool = False) -> list[Pruned]:
-    """Remove every entry whose digest is not in ``keep``, but never one that a process holds.
+USED, RECENT, HELD = "used", "recent", "held"  # by a result; worth something and young; by a running process
 
-    Returns what was removed (``dry_run``: would be), sorted by digest. Only folders named like a digest are touched.
+
+def prune(state_root: Path, keep: set[str], days: float = 0, dry_run: bool = False) -> list[Examined]:
+    """Remove every entry that nobody can want.
+
+    Kept are those whose digest is in ``keep``, those whose checkpoints or finished files were written, or finished
+    files last linked, within ``days``, and whatever a process holds. Only folders named like a digest are touched.
+
+    Returns what became of each entry (``dry_run``: would become), sorted by digest.
     """
-    removed = []
+    examined = []
     for left in [] if dry_run else state_root.glob(".pruned-*"):  # a prune was killed here
         shutil.rmtree(left)
     for folder in sorted(state_root.glob("[0-9a-f]" * 64)):
-        if folder.name in keep or not folder.is_dir():
-            continue
-        with (folder / "lock").open("a+") as file:
-            if not _try_lock(file):
-                continue
-            size = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
-            removed.append(Pruned(folder.name, size, (folder / "done").is_dir()))
-            if not dry_run:
-                doomed = folder.with_name(f".pruned-{folder.name}")  # at once, so that nobody moves in meanwhile
-                folder.rename(doomed)
-                shutil.rmtree(doomed)
-    return removed
+        if folder.is_dir():
+            size, finished = _size(folder), (folder / "done").is_dir()
+            if folder.name in keep:
+                kept = USED
+            elif _recent(folder, days):
+                kept = RECENT
+            else:
+                kept = None if _remove(folder, dry_run) else HELD
+            examined.append(Examined(folder.name, size, finished, kept))
+    return examined
+
+
+def _files(folder: Path) -> list[os.stat_result]:
+    found = []
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # its process goes on meanwhile
+            found.append(path.lstat())
+    return [status for status in found if stat.S_ISREG(status.st_mode)]
+
+
+def _size(folder: Path) -> int:
+    return sum(status.st_size for status in _files(folder))
+
+
+def _recent(folder: Path, days: float) -> bool:
+    if days <= 0 or not ((folder / "state").is_dir() or (folder / "done").is_dir()):
+        return False
+    # An empty file tells nothing: looking for a holder makes a lock where there is none.
+    newest = max((status.st_mtime for status in _files(folder) if status.st_size), default=0)
+    return time.time() - newest < days * 86_400
+
+
+def _remove(folder: Path, dry_run: bool) -> bool:
+    """Remove an entry, unless a process holds it. Returns whether it is (``dry_run``: can be) removed."""
+    try:
+        file = (folder / "lock").open("a+")
+    except FileNotFoundError:  # its process has removed it since
+        return True
+    with file:
+        if not _try_lock(file) or not _guards(file, folder):
+            return False
+        if not dry_run:
+            doomed = folder.with_name(f".pruned-{folder.name}")  # at once, so that nobody moves in meanwhile
+            folder.rename(doomed)
+            shutil.rmtree(doomed)
+    return True

@@ -35,7 +35,7 @@ class Stream:
         if self.batch_size > len(train):
             dataset = settings["dataset"]
             raise UserError(
-                f"training.batch_size is {self.batch_size}, but dataset {dataset['source']!r} (split "
+                f"training.batch_size is {self.batch_size}, but the dataset (source {dataset['source']!r}, split "
                 f"{dataset['split']!r}) has {len(train)} training pictures; choose a batch of at most {len(train)}"
             )
         self.steps_per_epoch = len(train) // self.batch_size
@@ -63,7 +63,8 @@ class Stream:
     @torch.no_grad()
     def views(self, indices: Tensor, parameters: list[Drawn], start: int, stop: int) -> list[View]:
         """The views of the step's pictures [start, stop)."""
-        pictures = self.pack.batch(indices[start:stop])
+        # Where the pictures lie decides how they are cropped, and so must never depend on what fits on the card.
+        pictures = self.pack.batch(indices[start:stop]).to(self.device.torch)
         dtype = torch.bfloat16 if self.device.bf16 else torch.float32
         views = []
         for maker, drawn in zip(self.makers, parameters, strict=True):

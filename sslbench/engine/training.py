@@ -187,7 +187,8 @@ class Training:
         self.sums = None
 
     def _held_out_images(self, indices: Tensor) -> Tensor:
-        view = center_view(self.pack.batch(indices), self.settings["input_size"], device=self.device.torch)
+        pictures = self.pack.batch(indices).to(self.device.torch)
+        view = center_view(pictures, self.settings["input_size"], device=self.device.torch)
         return view.images.contiguous(memory_format=self.device.memory_format)
 
     def state(self) -> dict:

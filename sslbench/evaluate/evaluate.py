@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from sslbench.canonical import document
 from sslbench.errors import UserError
 from sslbench.evaluate import health, knn, linear
 from sslbench.evaluate.features import Features, read
@@ -99,7 +100,7 @@ def judge(
 
     reports["health"] = health.examine(train.features, test.features, test.labels, classes, right, collapse)
     log(_line(reports))
-    files = {name: _document(report) for name, report in reports.items()}
+    files = {name: document(report) for name, report in reports.items()}
     return files | {"predictions": _table(test, ranking)}
 
 
@@ -165,10 +166,6 @@ def _table(test: Features, ranking: Tensor) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
-
-
-def _document(report: dict[str, Any]) -> bytes:
-    return (json.dumps(report, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def _line(reports: dict[str, dict[str, Any]]) -> str:

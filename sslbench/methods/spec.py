@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from sslbench.strict import Strict
 
@@ -12,12 +12,21 @@ Weight = Annotated[float, Field(ge=0)]  # of a term of a loss
 Temperature = Annotated[float, Field(gt=0)]
 
 
+def _ordered(scale: tuple[float, float]) -> tuple[float, float]:
+    if scale[0] > scale[1] or scale[1] == 0:
+        raise ValueError("a crop's scale is (lowest, highest), and the highest is above 0")
+    return scale
+
+
+CropScale = Annotated[tuple[Share, Share], AfterValidator(_ordered)]  # shares of the picture's area
+
+
 class ViewSpec(Strict):
     """One view that a method wants. The transform owns everything that is not said here."""
 
     role: Literal["global", "local"] = "global"
     size: Annotated[int, Field(ge=8)]  # pixels, square
-    crop_scale: tuple[Share, Share] | None = None  # area share of the crop; None: the transform's own
+    crop_scale: CropScale | None = None  # None: the transform's own
     branch: Literal[0, 1] = 0  # which of the transform's two recipes (they are equal unless it says otherwise)
 
 
@@ -34,6 +43,12 @@ class Recipe(Strict):
     ema_start: Share | None = None  # momentum encoder: theta' <- m theta' + (1 - m) theta; None: there is none
     ema_end: Share | None = None  # cosine from ema_start to ema_end over the run; None: constant
     clip_gradient_norm: Annotated[float, Field(gt=0)] | None = None
+
+
+class MomentumRecipe(Recipe):
+    """The recipe of a method with a momentum encoder, which cannot do without its momentum."""
+
+    ema_start: Share = 0.99
 
 
 class MethodSettings(Strict):

@@ -14,10 +14,10 @@ from sslbench.data import doctor
 from sslbench.errors import UserError
 from sslbench.report import ranking
 from sslbench.report.files import read_json, write_text
+from sslbench.report.logs import error_line, first_missing, no_pictures, source_folder
 from sslbench.report.reading import loss_parts, read_cell
 
 FORMAT = 1  # of report.json
-_RULES = ("pretrain", "embed", "evaluate")  # whose logs a cell has, in the order in which they run
 _RUN_KEYS = ("parameters", "digest", "code", "versions", "data")
 
 
@@ -29,13 +29,15 @@ def collect(plan: dict, results: Path, out_dir: Path) -> None:
     plan = json.loads(json.dumps(plan))
     confidence = float(plan.get("confidence") or 0.95)
     figures = published.read()
-    datasets = {name: _dataset(name, entry) for name, entry in sorted(plan["datasets"].items())}
+    datasets = {name: _dataset(name, entry, results) for name, entry in sorted(plan["datasets"].items())}
     cells, correct = [], {}
     for entry in plan["cells"]:
-        data = datasets.get(entry["dataset"], {}).get("manifest", {})
-        found = read_cell(entry, _folder(entry, results), _logs(entry, results), data)
+        folder, judge = _folder(entry, results), entry.get("evaluated_on") or entry["dataset"]
+        waits_for = first_missing(entry, folder, plan["datasets"], results)
+        judged = {"split": plan["datasets"][judge].get("split")} | datasets[judge]["manifest"]
+        found = read_cell(entry, folder, waits_for, datasets[entry["dataset"]]["manifest"], judged)
         cell = _cell(entry, found, plan, confidence)
-        cell["published"] = _published(figures, cell, entry, plan, datasets)
+        cell["published"] = _published(figures, cell, entry, _settings(entry, found), plan, datasets)
         cells.append(cell)
         if ranking.may_rank(cell):
             correct[_name(cell)] = ranking.read_correct(found["predictions"])
@@ -44,10 +46,7 @@ def collect(plan: dict, results: Path, out_dir: Path) -> None:
         dataset["smallest_difference"] = ranking.smallest_difference(entries, name, confidence)
     report = {
         "format": FORMAT,
-        "plan": {
-            key: plan.get(key)
-            for key in ("name", "title", "note", "command", "config_text", "sweep", "commit", "clean")
-        },
+        "plan": {key: plan.get(key) for key in ("name", "title", "note", "command", "config_text", "sweep")},
         "confidence": confidence,
         "datasets": datasets,
         "models": plan["models"],
@@ -69,8 +68,10 @@ def tidy(report: dict) -> pandas.DataFrame:
         entry = ties.get((cell["dataset"], cell["model"], cell["transform"]), {})
         health, cost, ledger = cell["health"], cell["cost"], cell["published"]
         row = {
-            key: cell[key] for key in ("dataset", "model", "method", "family", "transform", "seed", "kind", "status")
+            key: cell[key]
+            for key in ("dataset", "evaluated_on", "model", "method", "family", "transform", "seed", "kind")
         }
+        row["status"] = cell["status"]
         row |= {"why": cell["why"], **cell["protocol"]}
         for metric in ("top1", "top5"):
             row |= {
@@ -96,15 +97,16 @@ def tidy(report: dict) -> pandas.DataFrame:
 
 def _cell(entry: dict, found: dict, plan: dict, confidence: float) -> dict:
     """One cell as the page needs it."""
-    settings, model = entry["expected"]["settings"], plan["models"][entry["model"]]
+    settings, model = _settings(entry, found), plan["models"][entry["model"]]
     linear, ledger = found["linear"], found["ledger"]
     shown = found["status"] in ("done", "stale")
     n = int(linear.get("n") or 0) if shown else 0
     train, backbone = settings["train"], settings["backbone"]
     return {
         "dataset": entry["dataset"],
+        "evaluated_on": entry.get("evaluated_on") or entry["dataset"],
         "model": entry["model"],
-        "method": model["method"],
+        "method": settings["method"]["name"],
         "family": model["family"],
         "transform": entry["transform"],
         "seed": entry["seed"],
@@ -136,6 +138,14 @@ def _cell(entry: dict, found: dict, plan: dict, confidence: float) -> dict:
     }
 
 
+def _settings(entry: dict, found: dict) -> dict:
+    """What a cell that is shown was made with, by its run.json; what the plan asks of any other."""
+    expected, used = entry["expected"]["settings"], found["run"].get("settings")
+    if found["status"] not in ("done", "stale") or not isinstance(used, dict):
+        return expected
+    return expected | used | {"train": dict.fromkeys(expected["train"]) | (used.get("train") or {})}
+
+
 def _share(value: float | None, n: int, confidence: float) -> dict:
     """A share of n test pictures with its Wilson interval; all None where there is none."""
     if value is None or not n:
@@ -164,14 +174,17 @@ def _cost(ledger: dict) -> dict:
     }
 
 
-def _published(figures: list, cell: dict, entry: dict, plan: dict, datasets: dict) -> dict:
+def _published(figures: list, cell: dict, entry: dict, settings: dict, plan: dict, datasets: dict) -> dict:
     """What the ledger has beside a cell, by metric: a figure with caveats and difference, or the reason for none."""
     if entry["kind"] == "reference":
         return {metric: {"reason": "a reference row"} for metric in ("top1", "top5")}
     transform = plan["transforms"].get(entry["transform"], {"kind": entry["transform"], "overrides": {}})
-    evaluated = entry.get("evaluated_on") or entry["dataset"]
-    pictures = {"all": datasets.get(evaluated, {}).get("manifest", {}).get("count"), "test": cell["n"]}
-    settings, found = entry["expected"]["settings"], {}
+    if cell["evaluated_on"] != cell["dataset"]:
+        return {metric: {"reason": f"judged on {cell['evaluated_on']}"} for metric in ("top1", "top5")}
+    if settings.get("transform") != entry["expected"]["settings"].get("transform"):
+        return {metric: {"reason": "the transform has changed since"} for metric in ("top1", "top5")}
+    pictures = {"all": datasets[entry["dataset"]]["manifest"].get("count"), "test": cell["n"]}
+    found = {}
     for metric in ("top1", "top5"):
         match = published.beside(figures, settings, transform["overrides"], transform["kind"], metric, pictures)
         if match.figure is None:
@@ -187,17 +200,30 @@ def _published(figures: list, cell: dict, entry: dict, plan: dict, datasets: dic
     return found
 
 
-def _dataset(name: str, entry: dict) -> dict:
-    """A dataset's entry with the manifest and the doctor's findings of its pack, {} where it is not packed."""
+def _dataset(name: str, entry: dict, results: Path) -> dict:
+    """A dataset's entry with the manifest and the doctor's findings of its pack, {} where it is not packed.
+
+    ``failed`` is the line that says why it could not be packed, if anything does.
+    """
     pack = Path(entry["pack"])
     manifest = read_json(pack / "manifest.json")
     kept = ("format", "source", "pack_size", "count", "classes", "content_sha256", "splits", "bytes")
     small = {key: manifest[key] for key in kept if key in manifest}
     if isinstance(small.get("classes"), list):
         small["classes"] = len(small["classes"])
-    fetched = read_json(pack.parent.parent / "sources" / str(manifest.get("source", "")) / "source.json")
+    fetched, waits_for = read_json(source_folder(entry) / "source.json"), no_pictures(entry, results)
     archive = {key: fetched[key] for key in ("source", "sha256", "size") if key in fetched}
-    return {**entry, "name": name, "manifest": small, "doctor": _findings(pack, entry.get("split")), "archive": archive}
+    split = _stored_name(entry.get("split"), small.get("splits"))
+    more = {"doctor": _findings(pack, split), "archive": archive, "split": split}
+    failed = error_line(waits_for.log) if waits_for else ""
+    return {**entry, "name": name, "manifest": small, "failed": failed, **more}
+
+
+def _stored_name(split: str | None, stored: dict | None) -> str | None:
+    """`own-or-...` as the pack resolves it, so that one split has one name; as it is where there is no pack."""
+    if split is None or stored is None or not split.startswith("own-or-"):
+        return split
+    return "official" if "official" in stored else split.removeprefix("own-or-")
 
 
 def _findings(pack: Path, split: str | None) -> dict:
@@ -244,13 +270,6 @@ def _folder(entry: dict, results: Path) -> Path:
     if folder.is_absolute() or folder.is_relative_to(results):
         return folder
     return results.parent / folder if folder.parts[0] == results.name else results / folder
-
-
-def _logs(entry: dict, results: Path) -> list[Path]:
-    """A cell's logs in the order in which its rules run. They lie beside the results, or where the workflow runs."""
-    where = Path(entry["dataset"], entry["model"], entry["transform"], f"seed{entry['seed']}.log")
-    places = [[root / "logs" / rule / where for root in (results.parent, Path())] for rule in _RULES]
-    return [next((path for path in paths if path.is_file()), paths[0]) for paths in places]
 
 
 def _name(cell: dict) -> tuple[str, str, str, int]:

@@ -1,7 +1,7 @@
 """Tables beside accuracy: nearest neighbours, health of the features, and a transform's parameter swept."""
 
 from sslbench.report.content import Block, Cell, Column, Paragraph, Row, Span, Table
-from sslbench.report.tables import Notes
+from sslbench.report.tables import Notes, collapsed, suspicious
 from sslbench.report.wording import ABSENT, Labels, accuracy, cost, interval
 
 
@@ -23,10 +23,10 @@ def neighbours(report: dict, dataset: str, labels: Labels) -> tuple[Block, ...]:
                 cells.append(Cell((ABSENT,), "absent"))
                 continue
             lines = [" / ".join(accuracy(entry["knn"].get(k, {}).get("top1")) for k in ks)]
-            lines += [Span("collapsed", "collapsed")] * bool(entry["collapsed"]) + [
-                Span("not today's", "stale")
-            ] * _stale(entry)
-            cells.append(Cell(tuple(lines), "collapsed" if entry["collapsed"] else ""))
+            lines += [Span("collapsed", "collapsed")] * collapsed(entry) + [Span("not today's", "stale")] * _stale(
+                entry
+            )
+            cells.append(Cell(tuple(lines), "collapsed" if collapsed(entry) else ""))
         rows.append(Row(tuple(cells), "reference" if _reference(entries, model) else ""))
     caption = f"{labels.dataset(dataset)}: top-1 accuracy of weighted nearest neighbours on the same features"
     return (Table(caption, tuple(columns), tuple(rows)),)
@@ -83,14 +83,14 @@ def _health_cell(entry: dict | None, notes: Notes) -> Cell:
     values = entry["health"]
     lines = [_number(values.get("effective_rank"), ".1f"), f"std {_number(values.get('channel_std'), '.3g')}"]
     numbers: tuple[int, ...] = ()
-    word = "collapsed" if entry["collapsed"] else "suspicious" if entry["suspicious"] else ""
+    word = "collapsed" if collapsed(entry) else "suspicious" if suspicious(entry) else ""
     if word:
         lines.append(Span(word, word))
         if entry["evidence"]:
             numbers = (notes.number("; ".join(dict.fromkeys(entry["evidence"]))),)
     if _stale(entry):
         lines.append(Span("not today's", "stale"))
-    return Cell(tuple(lines), "collapsed" if entry["collapsed"] else "", notes=numbers)
+    return Cell(tuple(lines), "collapsed" if collapsed(entry) else "", notes=numbers)
 
 
 def _sweep_cell(entry: dict | None) -> Cell:

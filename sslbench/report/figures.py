@@ -48,6 +48,8 @@ def curve_charts(report: dict, dataset: str, labels: Labels) -> tuple[Block, ...
         (charts.swatch(i, line=True), t) for i, t in enumerate(transforms) if any(t == own for _, own in cells)
     )
     blocks: list[Block] = []
+    others = [f"{labels.model(m)} with {t}" for (m, t), cell in cells.items() if cell["status"] == "stale"]
+    stale = f" Not today's: {listed(others)}." if others else ""
     online = [y for cell in cells.values() for y in cell["curve"].get("online_top1", []) if y is not None]
     for column, caption, told in (
         (
@@ -74,7 +76,7 @@ def curve_charts(report: dict, dataset: str, labels: Labels) -> tuple[Block, ...
                 top = max(online, default=0.0) if percent else 0.0
                 drawings.append((labels.model(model), charts.curve(lines, title, percent, top)))
         if drawings:
-            blocks.append(Chart(tuple(drawings), caption, told, legend))
+            blocks.append(Chart(tuple(drawings), caption, told + stale, legend))
     return tuple(blocks)
 
 

@@ -1,5 +1,6 @@
 """Where the figures come from: what the data doctor found, versions, hardware, hashes, and how to make a cell again."""
 
+import shlex
 from collections import Counter
 
 from sslbench.report.content import (
@@ -17,9 +18,9 @@ from sslbench.report.content import (
     Table,
     Text,
 )
-from sslbench.report.wording import Labels, counted, listed
+from sslbench.report.wording import Labels, counted, listed, split_words
 
-_COMMAND = "snakemake --cores all"
+_COMMAND = {"prefix": "snakemake --cores all", "suffix": ""}
 
 
 def data_parts(report: dict, labels: Labels) -> tuple[Part, ...]:
@@ -29,18 +30,24 @@ def data_parts(report: dict, labels: Labels) -> tuple[Part, ...]:
         manifest = entry["manifest"]
         if not manifest:
             why = next((c["why"] for c in report["cells"] if c["dataset"] == name and c["status"] == "set aside"), "")
-            parts.append(Part(labels.dataset(name), (Paragraph(f"Not packed here. {why}".strip(), "faint"),)))
+            told = f"Not packed here. {why or entry['failed']}".strip()
+            parts.append(Part(labels.dataset(name), (Paragraph(told, "faint"),)))
             continue
-        facts: list[tuple[str, str]] = [
-            ("Kind", str(entry["kind"])),
-            ("Split used", str(entry.get("split", "not named"))),
-        ]
-        facts.append(("Pictures", f"{manifest.get('count', 0):,} in {manifest.get('classes', 0):,} classes"))
+        facts: list[tuple[str, str]] = [("Kind", str(entry["kind"])), ("Split used", _split_used(entry))]
+        if judge := labels.judge(name):
+            facts.append(("Judged on", f"the labels of {judge}"))
+        classes = manifest.get("classes", 0)
+        labelled = f"in {counted(classes, 'class', 'classes')}" if classes else "without labels"
+        facts.append(("Pictures", f"{manifest.get('count', 0):,} {labelled}"))
         facts.append(("Packed at", f"{manifest.get('pack_size')} px, shortest side"))
         if entry["archive"].get("sha256"):
             facts.append(("Archive, sha256", entry["archive"]["sha256"]))
         facts.append(("Packed content, sha256", str(manifest.get("content_sha256", "not known"))))
-        facts += [(f"Split {s}", _split(v)) for s, v in sorted((manifest.get("splits") or {}).items())]
+        facts += [
+            (f"Split: {_words(entry, s)}", _split(v))
+            for s, v in sorted((manifest.get("splits") or {}).items())
+            if v.get("test")
+        ]
         blocks: list[Block] = [Facts(tuple((k, Span(v, "code") if "sha256" in k else v) for k, v in facts))]
         blocks += _findings(entry)
         parts.append(Part(labels.dataset(name), tuple(blocks)))
@@ -48,7 +55,7 @@ def data_parts(report: dict, labels: Labels) -> tuple[Part, ...]:
 
 
 def provenance(report: dict, labels: Labels) -> tuple[Block, ...]:
-    """Commit, versions and hardware; what differs between cells; every cell that is not today's, missing or failed."""
+    """Commits, versions and hardware; what differs between cells; every cell that is not today's, missing or failed."""
     shown = [c for c in report["cells"] if c["status"] in ("done", "stale")]
     blocks: list[Block] = [Facts(_facts(report, shown))]
     blocks += _version_warning(shown)
@@ -63,8 +70,6 @@ def provenance(report: dict, labels: Labels) -> tuple[Block, ...]:
 
 def _facts(report: dict, shown: list[dict]) -> tuple[tuple[str, str], ...]:
     facts = [("Plan", report["plan"]["name"])]
-    if report["plan"].get("commit"):
-        facts.append(("Commit of this report", _commit(report["plan"]["commit"], report["plan"].get("clean"))))
     commits = Counter(_commit(c["made"]["commit"], c["made"]["clean"]) for c in shown if c["made"]["commit"])
     facts.append(("Commit of the cells", _tally(commits)))
     facts.append(("Hardware", _tally(Counter(str(c["made"]["device"]) for c in shown if c["made"]["device"]))))
@@ -111,10 +116,7 @@ def _not_current(report: dict, labels: Labels) -> list[Block]:
             if cell["status"] == state:
                 groups.setdefault((cell["why"], cell["log"]), []).append(cell)
         for (why, log), cells in groups.items():
-            names = [
-                f"{labels.model(c['model'])}, {c['transform']}, seed {c['seed']}, {labels.dataset(c['dataset'])}"
-                for c in cells
-            ]
+            names = [f"{labels.model(c['model'])}, {c['transform']}, seed {c['seed']}, {c['dataset']}" for c in cells]
             lines: list = [why] if why else []
             if log and log not in why:
                 lines.append(Span(log, "code"))
@@ -141,8 +143,9 @@ def _how(report: dict, shown: list[dict]) -> list[Block]:
 
 
 def _reproduce(report: dict, cell: dict) -> str:
+    """The command that makes a cell. Its target comes first: Snakemake's --configfile takes all values that follow."""
     command = report["plan"].get("command") or _COMMAND
-    return f"{command} {cell['folder']}/linear.json"
+    return f"{command['prefix']} {shlex.quote(cell['folder'] + '/linear.json')} {command['suffix']}".rstrip()
 
 
 def _digests(report: dict, shown: list[dict], labels: Labels) -> Table:
@@ -150,7 +153,7 @@ def _digests(report: dict, shown: list[dict], labels: Labels) -> Table:
     rows = []
     for cell in shown:
         parts = (
-            labels.dataset(cell["dataset"]),
+            cell["dataset"],
             labels.model(cell["model"]),
             cell["transform"],
             f"seed {cell['seed']}",
@@ -188,25 +191,29 @@ def _findings(entry: dict) -> list[Block]:
     named = listed([f"{u['name']} ({u['reason']})" for u in unreadable["first"]], most=10)
     items.append(f"{counted(unreadable['count'], 'unreadable picture')}{f', left out: {named}' if named else ''}.")
     for name, split in sorted((doctor.get("splits") or {}).items()):
-        items += _split_findings(name, split)
+        items += _split_findings(_words(entry, name), split)
     return [Points(tuple(items)), *_classes(entry)]
 
 
 def _split_findings(name: str, split: dict) -> list[Text]:
+    if not split.get("test"):
+        return [f"All {counted(split.get('train', 0), 'picture')} train."]
     sides = []
     for part, word in (("train", "training"), ("test", "test")):
         counts = split.get(f"{part}_per_class") or []
         each = f", {min(counts):,} to {max(counts):,} a class" if counts else ""
         sides.append(f"{split.get(part, 0):,} {word}{each}")
-    found: list[Text] = [f"Split {name}: {'; '.join(sides)}."]
+    found: list[Text] = [f"Split, {name}: {'; '.join(sides)}."]
+    if split.get("untested"):
+        found.append(f"No accuracy speaks of classes without test pictures: {listed(split['untested'])}.")
     both = split.get("in_both") or {"count": 0, "first": []}
     if both["count"]:
         first = both["first"][0]
         verb = "stands" if both["count"] == 1 else "stand"
-        told = f"{counted(both['count'], 'test picture')} of split {name} {verb} in training too"
+        told = f"{counted(both['count'], 'test picture')} of the split, {name}, {verb} in training too"
         found.append((Span(told, "strong"), f", byte for byte: {first['test'][0]} is {first['train'][0]}."))
     if split.get("fault"):
-        found.append((Span(f"Split {name} cannot be used", "strong"), f": {split['fault']}."))
+        found.append((Span(f"The split, {name}, cannot be used", "strong"), f": {split['fault']}."))
     return found
 
 
@@ -222,8 +229,21 @@ def _classes(entry: dict) -> list[Block]:
     for one, first, second in zip(classes, train, test, strict=True):
         name = (one["title"], Span(one["class"], "code")) if one["title"] != one["class"] else (one["title"],)
         rows.append(Row((Cell(name), *(Cell((f"{n:,}",)) for n in (one["count"], first, second)))))
-    table = Table(f"Pictures per class, split {entry['split']}", columns, tuple(rows))
+    table = Table(f"Pictures per class, split: {_words(entry, entry['split'])}", columns, tuple(rows))
     return [Folded(f"Pictures in each of the {len(classes):,} classes", (table,))]
+
+
+def _words(entry: dict, split: str) -> str:
+    return split_words(split, entry["kind"], entry["manifest"].get("splits"))
+
+
+def _split_used(entry: dict) -> str:
+    """The split that the cells use, in words; pictures without labels are all trained on."""
+    split = entry.get("split")
+    stored = (entry["manifest"].get("splits") or {}).get(split)
+    if stored and not stored.get("test"):
+        return "none, all pictures train"
+    return _words(entry, split) if split else "not named"
 
 
 def _split(value: dict) -> str:

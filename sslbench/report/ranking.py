@@ -63,7 +63,7 @@ def _entry(name: tuple[str, str, str], cells: list[dict], confidence: float) -> 
         "collapsed": verdicts.count("collapsed"),
         "suspicious": verdicts.count("suspicious"),
         "evidence": [line for c in used for line in c["health"].get("evidence") or []],
-        "protocol": cells[0]["protocol"],
+        "protocols": _distinct([c["protocol"] for c in used or cells]),
         "top1": _joined([c["top1"] for c in measured], confidence),
         "top5": _joined([c["top5"] for c in measured if c["top5"]["value"] is not None], confidence),
         "n": measured[0]["n"] if measured else None,
@@ -139,6 +139,10 @@ def _published(found: list[dict]) -> dict:
     if any("reason" in figure for figure in found):
         return next(figure for figure in found if "reason" in figure)
     return found[0] | {"difference": _mean([figure["difference"] for figure in found])}
+
+
+def _distinct(protocols: list[dict]) -> list[dict]:
+    return [one for i, one in enumerate(protocols) if one not in protocols[:i]]
 
 
 def _mean(values: list) -> float | None:

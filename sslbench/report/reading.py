@@ -2,31 +2,32 @@
 
 import csv
 import json
-import re
 from pathlib import Path
 
 from sslbench.report.files import read_json
+from sslbench.report.logs import FEATURES, RESULTS, Stage, error_line, last_line
+from sslbench.report.wording import split_words
 
 CURVE_POINTS = 60  # of a learning curve on the page
-_RESULT_FILES = ("linear.json", "predictions.parquet", "knn.json", "health.json")
-_ERROR = re.compile(r"^sslbench: |\b\w*(Error|Exception|Interrupt)\b|^Killed|out of memory|Segmentation fault", re.I)
+_MOST_HEADER = 10_000_000  # bytes of a features file's header
 _NOT_COLUMNS = {"epoch", "step", "lr", "loss", "ema", "online_top1"}
 
 
-def read_cell(cell: dict, folder: Path, logs: list[Path], data: dict) -> dict:
+def read_cell(cell: dict, folder: Path, waits_for: Stage | None, data: dict, judged: dict) -> dict:
     """State and contents of one cell of the plan.
 
-    ``cell``: the plan's entry; ``folder``: where its results stand; ``logs``: its log files, latest rule last;
-    ``data``: manifest of the pictures that it trains on, {} where they are not packed. Returns a plain dict; ``status``
-    is one of done, stale, missing, failed, set aside, and ``why`` is one sentence for all but done.
+    ``cell``: the plan's entry; ``folder``: where its results stand; ``waits_for``: its first job that is not done;
+    ``data``: manifest of the pictures that it trains on, {} where they are not packed; ``judged``: content_sha256 and
+    split, as the plan names it, of those that it is probed on. Returns a plain dict; ``status`` is one of done, stale,
+    missing, failed, set aside, and ``why`` is one sentence for all but done.
     """
-    run, files = read_json(folder / "run.json"), {name: folder / name for name in _RESULT_FILES}
+    files = {name: folder / name for name in RESULTS}
     found = {
         "status": "done",
         "why": "",
         "changed": [],
-        "log": last_line(logs),
-        "run": run,
+        "log": last_line(waits_for.log) if waits_for else "",
+        "run": read_json(folder / "run.json"),
         "ledger": read_json(folder / "ledger.json"),
         "linear": read_json(files["linear.json"]),
         "knn": read_json(files["knn.json"]),
@@ -36,13 +37,12 @@ def read_cell(cell: dict, folder: Path, logs: list[Path], data: dict) -> dict:
     }
     if cell.get("set_aside"):
         return found | {"status": "set aside", "why": str(cell["set_aside"])}
-    absent = [name for name, path in files.items() if not path.is_file()]
-    if not run or absent:
-        stage = "not trained" if not run else f"trained, not evaluated ({', '.join(absent)} missing)"
-        if error := error_line(folder, logs):
-            return found | {"status": "failed", "why": f"{stage}: {error}", "log": error}
-        return found | {"status": "missing", "why": stage}
+    if waits_for:
+        if error := error_line(waits_for.log):
+            return found | {"status": "failed", "why": f"{waits_for.undone}: {error}", "log": error}
+        return found | {"status": "missing", "why": waits_for.undone}
     found["changed"] = changed_keys(cell["expected"], found, data)
+    found["changed"] += _judged_otherwise(features_origin(folder / FEATURES[1]), judged)
     if found["changed"]:
         found |= {"status": "stale", "why": f"not today's: {', '.join(found['changed'])} changed since"}
     return found
@@ -60,6 +60,28 @@ def changed_keys(expected: dict, found: dict, data: dict) -> list[str]:
     if "evaluation" in expected and "evaluation" in linear:
         keys += [f"evaluation.{key}" for key in _differences(linear["evaluation"], expected["evaluation"])]
     return keys
+
+
+def _judged_otherwise(origin: dict, judged: dict) -> list[str]:
+    """Dotted keys in which the pictures behind the features differ from those to be probed on today, where known."""
+    pairs = (("data", "content_sha256"), ("split", "split"))
+    return [
+        f"evaluation.{key}"
+        for key, name in pairs
+        if origin.get(name) and judged.get(name) and origin[name] != judged[name]
+    ]
+
+
+def features_origin(path: Path) -> dict:
+    """What a features file says of where it comes from; {} where there is none. Reads the header alone."""
+    try:
+        with path.open("rb") as stream:
+            # safetensors: the header's length in 8 bytes, little-endian, then the header in JSON
+            header = json.loads(stream.read(min(int.from_bytes(stream.read(8), "little"), _MOST_HEADER)))
+        origin = json.loads(header["__metadata__"]["sslbench"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return origin if isinstance(origin, dict) else {}
 
 
 def read_curve(path: Path) -> dict[str, list[float | None]]:
@@ -88,48 +110,6 @@ def loss_parts(curve: dict) -> list[str]:
     return [name for name in curve if name not in _NOT_COLUMNS]
 
 
-def last_line(logs: list[Path]) -> str:
-    """The last line that is not blank in the latest log that has one, cut to 300 characters; "" where there is none."""
-    for path in reversed(logs):
-        lines = _tail(path)
-        if lines:
-            return lines[-1][:300]
-    return ""
-
-
-def error_line(folder: Path, logs: list[Path]) -> str:
-    """The line that says why a cell failed, or "" where nothing says that it did."""
-    for name in ("failed.json", "failed"):
-        marker = folder / name
-        if marker.is_file():
-            content = read_json(marker)
-            text = content.get("error") if content else None
-            return str(text or next(iter(_tail(marker)), "") or last_line(logs) or "failed, without a word")[:300]
-    for path in reversed(logs):
-        lines = _tail(path)
-        for line in reversed(lines[-5:]):
-            if _ERROR.search(line):
-                return line[:300]
-        if lines:
-            return ""  # the latest rule that wrote anything did not end in an error
-    return ""
-
-
-def _tail(path: Path, size: int = 16_384) -> list[str]:
-    """The lines in the last ``size`` bytes that are not blank, stripped of control characters."""
-    try:
-        with path.open("rb") as stream:
-            stream.seek(0, 2)
-            stream.seek(max(stream.tell() - size, 0))
-            text = stream.read().decode("utf-8", errors="replace")
-    except OSError:
-        return []
-    # A progress bar rewrites its line with carriage returns and colours it with escape sequences.
-    text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text).replace("\r", "\n")
-    lines = ("".join(c for c in line if c.isprintable()).strip() for line in text.split("\n"))
-    return [line for line in lines if line]
-
-
 def _differences(then: object, today: object, prefix: str = "") -> list[str]:
     """Dotted keys of the leaves in which two nested dicts differ."""
     if isinstance(then, dict) and isinstance(today, dict):
@@ -143,6 +123,8 @@ def _differences(then: object, today: object, prefix: str = "") -> list[str]:
 
 
 def _described(key: str, then: object, today: object) -> str:
+    if key == "dataset.split":
+        return f"{key} ({split_words(str(then))} then, {split_words(str(today))} today)"
     texts = [json.dumps(value, ensure_ascii=False) for value in (then, today)]
     return f"{key} ({texts[0]} then, {texts[1]} today)" if max(map(len, texts)) <= 24 else key
 

@@ -1,6 +1,7 @@
 """The article's tables in their own shape, one per dataset: models down, transforms across; what stands beside them."""
 
 from math import sqrt
+from statistics import NormalDist
 
 from sslbench.report.content import Block, Cell, Column, Paragraph, Row, Span, Table, Text
 from sslbench.report.wording import ABSENT, Labels, accuracy, cost, counted, difference, interval, listed
@@ -37,13 +38,15 @@ def accuracy_tables(report: dict, dataset: str, labels: Labels) -> tuple[Block, 
     metrics = _metrics(report, dataset)
     notes = Notes()
     columns = _heads(transforms, metrics, bool(_uniform(grid)))
-    rows = []
+    rows, differing = [], _differing(grid)
     for model in models:
         of_model = [grid.get((model, t)) for t in transforms]
-        first = next(e for e in of_model if e)
-        cells = [_model(labels.model(model), model), *_protocol(first)]
+        protocol = _of_row([e for e in of_model if e])
+        more = tuple(Span(str(protocol[key]), "faint") for key in ("backbone", "precision") if key in differing)
+        family = next(e for e in of_model if e)["family"]
+        cells = [_model(labels.model(model), model, more), *_protocol(family, protocol)]
         for entry in of_model:
-            cells += [_figure(entry, metric, notes) for metric in metrics]
+            cells += [_figure(entry, metric, notes, protocol) for metric in metrics]
         rows.append(Row(tuple(cells)))
     rows += _references(entries, transforms, metrics, labels, notes)
     rows += _published_best(report, dataset, transforms, metrics, labels)
@@ -70,27 +73,37 @@ def _heads(transforms: list[str], metrics: tuple[str, ...], uniform: bool) -> tu
     return tuple(heads)
 
 
-def _model(label: str, name: str) -> Cell:
-    return Cell((label,)) if label.lower().replace(" ", "") == name.lower() else Cell((label, Span(name, "code")))
+def _model(label: str, name: str, more: tuple[Span, ...] = ()) -> Cell:
+    plain = label.lower().replace(" ", "") == name.lower()
+    return Cell((label, *more) if plain else (label, Span(name, "code"), *more))
 
 
 def _uniform(grid: dict) -> str:
-    """The protocol in words where all of a table's models share it."""
-    protocols = [entry["protocol"] for entry in grid.values()]
-    if not protocols or any(protocol != protocols[0] for protocol in protocols):
+    """The protocol in words where all of a table's cells share it."""
+    if not grid or _differing(grid):
         return ""
-    one = protocols[0]
+    one = next(iter(grid.values()))["protocols"][0]
     return f"; {one['backbone']}, {one['epochs']} epochs, batch {one['batch_size']}, input {one['input_size']} px"
 
 
-def _protocol(entry: dict) -> list[Cell]:
-    protocol = entry["protocol"]
-    values = (entry["family"], protocol["batch_size"], protocol["input_size"], protocol["epochs"])
+def _differing(grid: dict) -> set[str]:
+    """The keys of the protocol in which a table's cells differ."""
+    protocols = [protocol for entry in grid.values() for protocol in entry["protocols"]]
+    return {key for one in protocols for key in one if one[key] != protocols[0][key]}
+
+
+def _of_row(entries: list[dict]) -> dict:
+    """The protocol that a row states: today's where an entry has it. What was made otherwise says so in a footnote."""
+    return min(entries, key=lambda e: "stale" in e["states"])["protocols"][0]
+
+
+def _protocol(family: str, protocol: dict) -> list[Cell]:
+    values = (family, protocol["batch_size"], protocol["input_size"], protocol["epochs"])
     return [Cell((str(value),)) for value in values]
 
 
-def _figure(entry: dict | None, metric: str, notes: Notes) -> Cell:
-    """One accuracy, or the word for why there is none."""
+def _figure(entry: dict | None, metric: str, notes: Notes, protocol: dict) -> Cell:
+    """One accuracy, or the word for why there is none. ``protocol``: what its row states."""
     if entry is None:
         return Cell((ABSENT,), "absent")
     share, lines, tone = entry[metric], [], ""
@@ -102,25 +115,37 @@ def _figure(entry: dict | None, metric: str, notes: Notes) -> Cell:
         lines.append(cost(entry))
         lines += _marks(entry)
         tone = "best" if entry["column_rank"] == 1 else tone
-    if entry["collapsed"]:
+    if collapsed(entry):
         tone = "collapsed"
     elif "done" not in entry["states"]:
         tone = "stale"
-    return Cell(tuple(line for line in lines if line), tone, notes=_why(entry, notes) if metric == "top1" else ())
+    return Cell(
+        tuple(line for line in lines if line), tone, notes=_why(entry, notes, protocol) if metric == "top1" else ()
+    )
+
+
+def collapsed(entry: dict) -> bool:
+    """Whether a table says that an entry has collapsed. References are no candidates, and are given no verdict."""
+    return bool(entry["collapsed"]) and entry["kind"] == "grid"
+
+
+def suspicious(entry: dict) -> bool:
+    """Whether a table calls an entry suspicious, as with ``collapsed``."""
+    return bool(entry["suspicious"]) and entry["kind"] == "grid"
 
 
 def _marks(entry: dict) -> list[Text]:
     """Rank, collapse, suspicion, staleness and seeds that are not there, as words."""
     marks: list[Text] = []
     seeds = len(entry["seeds"])
-    if entry["collapsed"]:
+    if collapsed(entry):
         marks.append(
             Span("collapsed" if seeds == 1 else f"{entry['collapsed']} of {seeds} seeds collapsed", "collapsed")
         )
     elif entry["column_rank"]:
         tied = entry["column_tied"]
         marks.append(Span(f"rank {entry['column_rank']}" + (f", {tied} tied" if tied > 1 else ""), "tie"))
-    if entry["suspicious"]:
+    if suspicious(entry):
         marks.append(Span("suspicious", "suspicious"))
     for state in ("stale", "missing", "failed", "set aside"):
         count = entry["states"].get(state, 0)
@@ -133,19 +158,22 @@ def _marks(entry: dict) -> list[Text]:
 
 
 def _absent(entry: dict, notes: Notes) -> Cell:
-    if entry["collapsed"]:
+    if collapsed(entry):
         return Cell((ABSENT, *_marks(entry)), "collapsed", notes=_why(entry, notes))
     state = next(s for s in ("failed", "set aside", "missing", "stale", "done") if s in entry["states"])
     kind, word = _STATES.get(state, ("missing", "no figure"))
     return Cell((ABSENT, Span(word, kind)), "absent", notes=_why(entry, notes))
 
 
-def _why(entry: dict, notes: Notes) -> tuple[int, ...]:
+def _why(entry: dict, notes: Notes, protocol: dict | None = None) -> tuple[int, ...]:
     """A footnote for an entry that is not simply done; missing ones would all say the same and get none."""
     numbers = []
     if entry["why"] and {"failed", "set aside", "stale"} & entry["states"].keys():
         numbers.append(notes.number(entry["why"]))
-    if entry["collapsed"] and entry["evidence"]:
+    for one in entry["protocols"] if protocol else ():
+        if other := ", ".join(f"{key.replace('_', ' ')} {one[key]}" for key in one if one[key] != protocol[key]):
+            numbers.append(notes.number(f"Made with {other}."))
+    if collapsed(entry) and entry["evidence"]:
         numbers.append(notes.number("Collapsed: " + "; ".join(dict.fromkeys(entry["evidence"]))))
     return tuple(numbers)
 
@@ -158,8 +186,8 @@ def _references(
     references = {key: e for key, e in entries.items() if e["kind"] == "reference"}
     for model in dict.fromkeys(m for m, _ in references):
         mine = {t: e for (m, t), e in references.items() if m == model}
-        first = next(iter(mine.values()))
-        cells = [Cell((labels.model(model),)), *_protocol(first)]
+        protocol = _of_row(list(mine.values()))
+        cells = [Cell((labels.model(model),)), *_protocol(next(iter(mine.values()))["family"], protocol)]
         outside = [t for t in mine if t not in transforms]
         if outside:
             # One value that belongs to no column: it spans them all.
@@ -167,7 +195,7 @@ def _references(
             width = max(len(transforms) * len(metrics), 1)
             cells.append(Cell(tuple(line for group in lines for line in group), across=width))
         else:
-            cells += [_figure(mine.get(t), metric, notes) for t in transforms for metric in metrics]
+            cells += [_figure(mine.get(t), metric, notes, protocol) for t in transforms for metric in metrics]
         rows.append(Row(tuple(cells), "reference"))
     return rows
 
@@ -180,7 +208,7 @@ def _reference_line(entry: dict, metrics: tuple[str, ...], transform: str) -> li
     names = {"top1": "top-1", "top5": "top-5"}
     told = [f"{names[m] + ' ' if len(metrics) > 1 else ''}{accuracy(entry[m]['value'])}" for m in metrics]
     where = "" if transform == "none" else f"{transform}: "
-    return [where + ", ".join(told), interval(entry["top1"])]
+    return [where + ", ".join(told), interval(entry["top1"]), *_marks(entry)]
 
 
 def _published_best(
@@ -189,7 +217,7 @@ def _published_best(
     """The best published figure of each column, with the protocol that it was measured under."""
     source = report["datasets"].get(dataset, {}).get("source")
     figures = [f for f in report["ledger"] if source in f["dataset_sources"]]
-    if not figures:
+    if not figures or labels.judge(dataset):
         return []
     kinds = {t: report["transforms"].get(t, {}) for t in transforms}
     cells = []
@@ -218,7 +246,7 @@ def _beside(report: dict, dataset: str, grid: dict, metrics: tuple[str, ...], la
     source = report["datasets"].get(dataset, {}).get("source")
     if not matched:
         if not any(source in f["dataset_sources"] for f in report["ledger"]):
-            return (Paragraph(f"No published figure in the ledger is on {labels.dataset(dataset)}.", "faint"),)
+            return (Paragraph(f"No published figure in the ledger is on {dataset}.", "faint"),)
         reasons = list(dict.fromkeys(figure["reason"] for (_, metric), figure in found.items() if metric == "top1"))
         told = reasons[0] if len(reasons) == 1 else f"for example {reasons[0]}"
         return (Paragraph(f"No published figure may stand beside these cells: {told}.", "faint"),)
@@ -241,19 +269,20 @@ def _beside(report: dict, dataset: str, grid: dict, metrics: tuple[str, ...], la
     total = len([f for f in report["ledger"] if source in f["dataset_sources"]])
     shared = f"{len(matched)} share dataset, backbone, input size, epochs, batch, transform and metric with a cell here"
     current = f"{counted(ours, 'of them has', 'of them have')} a current figure of ours beside it"
-    text = f"{counted(total, 'figure')} published on this dataset; {shared}, and {current}.{_by_chance(grid)}"
+    chance = _by_chance(grid, report["confidence"])
+    text = f"{counted(total, 'figure')} published on this dataset; {shared}, and {current}.{chance}"
     return (Paragraph(text, "faint"), Table(caption, tuple(columns), tuple(rows), tuple(notes.texts)))
 
 
-def _by_chance(grid: dict) -> str:
+def _by_chance(grid: dict, confidence: float) -> str:
     """How far two equal models' single runs lie apart by the choice of test pictures alone."""
     measured = [e for e in grid.values() if e["top1"]["value"] is not None and e["n"]]
     if not measured:
         return ""
     n, share = measured[0]["n"], sum(e["top1"]["value"] for e in measured) / len(measured)
-    points = 196 * sqrt(2 * share * (1 - share) / n)
+    points = 100 * NormalDist().inv_cdf((1 + confidence) / 2) * sqrt(2 * share * (1 - share) / n)
     once = f"Two equal models, each tested once on {n:,} pictures of its own"
-    return f" {once}, differ by up to {points:.1f} points in 95 % of cases."
+    return f" {once}, differ by up to {points:.1f} points in {100 * confidence:g} % of cases."
 
 
 def _difference(entry: dict | None, figure: dict | None, notes: Notes, metric: str) -> Cell:
@@ -274,6 +303,8 @@ def _metrics(report: dict, dataset: str) -> tuple[str, ...]:
     """Top-1, and top-5 where there are many classes, or where it has been published on this dataset."""
     entry = report["datasets"].get(dataset, {})
     measured = [e["classes"] for e in report["entries"] if e["name"][0] == dataset and e["classes"]]
-    classes = max(measured, default=0) or int(entry.get("manifest", {}).get("classes") or 0)
+    judge = next((c["evaluated_on"] for c in report["cells"] if c["dataset"] == dataset), dataset)
+    packed = report["datasets"].get(judge, {}).get("manifest", {})
+    classes = max(measured, default=0) or int(packed.get("classes") or 0)
     published = any(f["metric"] == "top5" for f in report["ledger"] if entry.get("source") in f["dataset_sources"])
     return ("top1", "top5") if classes > _MANY_CLASSES or (published and not classes) else ("top1",)

@@ -1,8 +1,10 @@
 """How names and figures are written: labels of models and datasets, accuracies, minutes, gigabytes."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Container, Sequence
 
 ABSENT = "–"
+_PER_CLASS = re.compile(r"(own-or-)?per-class-([\d.]+)-([\d.]+)-seed(\d+)")  # as data/splits.py names them
 
 
 class Labels:
@@ -10,7 +12,8 @@ class Labels:
 
     def __init__(self, report: dict) -> None:
         self._models = {name: self._model(name, report["models"]) for name in report["models"]}
-        self._datasets = {name: entry.get("title") or name for name, entry in report["datasets"].items()}
+        judges = {c["dataset"]: c["evaluated_on"] for c in report["cells"]}
+        self._judges = {name: judge for name, judge in judges.items() if judge != name}
         repeated = [label for label in self._models.values() if list(self._models.values()).count(label) > 1]
         for name, label in self._models.items():
             if label in repeated:
@@ -19,8 +22,13 @@ class Labels:
     def model(self, name: str) -> str:
         return self._models.get(name, name)
 
+    def judge(self, dataset: str) -> str | None:
+        """The dataset whose labels this one's cells are judged on, where that is not itself."""
+        return self._judges.get(dataset)
+
     def dataset(self, name: str) -> str:
-        return self._datasets.get(name, name)
+        """A dataset as figures are captioned: with whose labels they are judged on, where not its own."""
+        return f"{name}, judged on {self._judges[name]}" if name in self._judges else name
 
     def entry(self, entry: dict) -> str:
         """An entry without its dataset: model with transform."""
@@ -47,6 +55,25 @@ class Labels:
 
 def _plain(value: object, key: str) -> str:
     return f"{value:.2f}" if key == "alpha" and isinstance(value, float) else str(value)
+
+
+def split_words(name: str, kind: str = "", stored: Container[str] | None = None) -> str:
+    """A split as a reader knows it, from its name in a plan.
+
+    ``kind``: of the dataset; ``stored``: names of the splits of its pack, None where that is not known.
+    """
+    own = "own train/test folders"
+    if name == "official":
+        return own if kind == "folder" else name
+    match = _PER_CLASS.fullmatch(name)
+    if match is None:
+        return name
+    words = f"{match[2]}/{match[3]} per class, seed {match[4]}"
+    if not match[1]:
+        return words
+    if stored is None:
+        return f"{own}, or else {words}"
+    return own if "official" in stored else words
 
 
 def accuracy(value: float | None) -> str:

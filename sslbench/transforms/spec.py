@@ -12,6 +12,7 @@ from sslbench.strict import Strict
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Strength = Annotated[float, Field(ge=0)]
+Deviation = Annotated[float, Field(gt=0)]
 
 
 class Operation(Strict):
@@ -128,11 +129,16 @@ class RegionConfusion(Operation):
 class Normalize(Operation):
     op: Literal["normalize"] = "normalize"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # ImageNet, RGB in [0, 1]
-    std: tuple[Annotated[float, Field(gt=0)], ...] = (0.229, 0.224, 0.225)
+    std: tuple[Deviation, Deviation, Deviation] = (0.229, 0.224, 0.225)
 
 
-def merge(base: dict, changes: dict) -> dict:
-    """``base`` with ``changes`` laid over it, dict by dict; lists and values are replaced."""
+def merge(base: dict, changes: Any) -> Any:
+    """``base`` with ``changes`` laid over it, dict by dict; lists and values are replaced.
+
+    ``changes`` that are no dict come back as they are, for whoever validates to refuse.
+    """
+    if not isinstance(changes, dict):
+        return changes
     merged = dict(base)
     for key, value in changes.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)

@@ -8,6 +8,7 @@ import re
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from sslbench import registry
 from sslbench.backbones import Backbone
@@ -65,6 +66,17 @@ def test_settings_have_defaults_and_survive_json(name):
     assert (module.FACTS.family == "reference") == (name in registry.REFERENCES)
     if name in registry.METHODS:
         assert re.search(r"arXiv \d{4}\.\d{5}", module.FACTS.paper)
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_only_with_a_momentum_encoder_must_the_recipe_have_its_momentum(name):
+    settings = registry.load(f"{ALL[name]}.settings").Settings
+    changed = {"recipe": settings().recipe.model_dump() | {"ema_start": None}}
+    if small(name, small_options(name)).momentum_pairs():
+        with pytest.raises(ValidationError, match=r"recipe\.ema_start\n"):
+            settings.model_validate(changed)
+    else:
+        settings.model_validate(changed)
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)

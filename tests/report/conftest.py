@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy
 import pandas
 import pytest
+from safetensors.numpy import save_file
 
 from sslbench import registry
 
@@ -43,6 +44,7 @@ class Tree:
     ) -> None:
         pack = self.root / "data" / "packed" / name
         self.plan["datasets"][name] = {"pack": str(pack), "kind": name.split("2")[0], "source": source, "split": split}
+        self.plan["datasets"][name]["source_folder"] = source
         if packed:
             pack.mkdir(parents=True)
             manifest = {
@@ -87,6 +89,7 @@ class Tree:
             "folder": folder,
             "set_aside": None,
         }
+        cell["evaluated_on"] = dataset
         cell["kind"] = "reference" if entry["method"] in registry.REFERENCES else "grid"
         cell["expected"] = {"settings": settings, "code": "c0de"}
         self.plan["cells"].append(cell)
@@ -136,6 +139,11 @@ class Tree:
         )
         health = {"channel_std": 0.5, "effective_rank": 123.4, "rank_share": 0.24, "features": 512}
         self.write(folder / "health.json", health | {"verdict": verdict, "evidence": list(evidence)})
+        judge = self.plan["datasets"][cell["evaluated_on"]]
+        origin = {"content_sha256": "ab" * 32, "split": judge["split"], "source": judge["source"]}
+        for part in ("train", "test"):
+            path = folder / f"features-{part}.safetensors"
+            save_file({"labels": labels}, path, {"sslbench": json.dumps(origin)})
         epochs = cell["expected"]["settings"]["train"]["epochs"]
         if epochs:
             steps = numpy.arange(1, epochs + 1)
@@ -151,8 +159,10 @@ class Tree:
         path.write_text(json.dumps(value, sort_keys=True))
 
     def log(self, cell: dict, text: str, rule: str = "pretrain") -> None:
-        where = f"logs/{rule}/{cell['dataset']}/{cell['model']}/{cell['transform']}/seed{cell['seed']}.log"
-        path = self.root / where
+        self.log_at(f"{rule}/{cell['dataset']}/{cell['model']}/{cell['transform']}/seed{cell['seed']}.log", text)
+
+    def log_at(self, where: str, text: str) -> None:
+        path = self.root / "logs" / where
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 

@@ -16,6 +16,14 @@ HOSTILE = """<script>alert("1")</script> 'q' | `c` *b* _i_ [l](http://x.example)
 WEBP = base64.b64encode(b"RIFF0000WEBP").decode()
 
 
+TRACEBACK = """Traceback (most recent call last):
+  File "pretrain.py", line 3, in <module>
+    raise ValueError
+ValueError: no such thing
+and its second line
+"""
+
+
 def right(n: int, count: int) -> numpy.ndarray:
     return numpy.arange(n) < count
 
@@ -84,7 +92,7 @@ def full(tree, labels):
     tree.finish(stale, right(1000, 999), labels)
     stale["expected"] = stale["expected"] | {"code": "new"}
     tree.cell("nette", "swav", "baseline")
-    tree.log(tree.cell("nette", "swav", "simclr"), "ValueError: no such thing\n", rule="evaluate")
+    tree.log(tree.cell("nette", "swav", "simclr"), TRACEBACK)
     tree.finish(tree.cell("nette", "random", "none", epochs=0), right(1000, 222), labels)
     tree.cell("birds", "simclr", "baseline")["set_aside"] = "ask for it at https://birds.example/form"
     return tree
@@ -191,11 +199,10 @@ def test_a_difference_is_shown_only_where_the_protocol_matches(tree, labels) -> 
 def test_hostile_names_are_text_in_both_reports(tree, labels) -> None:
     tree.plan |= {"title": HOSTILE, "note": HOSTILE, "name": HOSTILE, "config_text": HOSTILE + "\n```\n</code>"}
     tree.plan["models"]["simclr"] |= {"title": HOSTILE, "family": HOSTILE}
-    tree.plan["datasets"]["nette"]["title"] = HOSTILE
     tree.finish(
         tree.cell("nette", "simclr", "baseline"), right(1000, 700), labels, verdict="collapsed", evidence=(HOSTILE,)
     )
-    tree.log(tree.cell("nette", "byol", "simclr"), f"Error: {HOSTILE}\n")
+    tree.log(tree.cell("nette", "byol", "simclr"), f"sslbench: {HOSTILE}\n")
     tree.cell("nette", "byol", "baseline")["set_aside"] = HOSTILE
     html, text = tree.pages({"baseline": {"webp_base64": WEBP, "alt": f'"{HOSTILE}', "width": 4, "height": 4}})
     read = Read(html)
@@ -281,9 +288,9 @@ def test_the_doctors_findings_are_shown(tree, labels) -> None:
     html, text = tree.pages()
     for words in (
         "1 unreadable picture, left out: a|b.jpg (truncated)",
-        "1 test picture of split official stands in training too",
+        "1 test picture of the split, official, stands in training too",
         "2 pictures without colour",
-        "Split official: 4 training, 4 to 4 a class; 2 test, 2 to 2 a class",
+        "Split, official: 4 training, 4 to 4 a class; 2 test, 2 to 2 a class",
     ):
         assert words in html
     assert "a\\|b.jpg" in text

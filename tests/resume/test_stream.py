@@ -1,5 +1,7 @@
 """The stream of views is a function of (seed, epoch, step) and of nothing else."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,8 @@ from conftest import STEPS, cell
 from sslbench.data.packed import PackedSet
 from sslbench.engine.devices import computing
 from sslbench.engine.stream import Stream
+from sslbench.engine.training import Training
+from sslbench.transforms.pipeline import View
 
 
 @pytest.fixture
@@ -58,3 +62,24 @@ def test_views_steps_epochs_and_seeds_are_drawn_apart(stream):
     seen = [*corner(0, 0), *corner(0, 1), *corner(1, 0), *corner(0, 0, seed=1)]
     for i, one in enumerate(seen):
         assert all(not np.array_equal(one, other) for other in seen[:i])
+
+
+@pytest.mark.parametrize(("pack_on", "device"), [("cpu", "cpu"), ("cpu", "meta"), ("meta", "meta")])
+def test_pictures_are_cropped_on_the_training_device_wherever_the_pack_lies(pack_on, device, small_pack, monkeypatch):
+    """The meta device stands in for a GPU. Where pictures lie decides how they are cropped (ops/resize.py)."""
+    packed, settings = PackedSet.open(small_pack).to(pack_on), cell("simclr")
+    where = SimpleNamespace(torch=torch.device(device), bf16=False, memory_format=torch.channels_last)
+    seen = []
+
+    def crop(pictures, *_rest, **_named):
+        seen.append(pictures)
+        return View(torch.zeros(len(pictures), 3, 8, 8))
+
+    stream = Stream(packed, packed.split("official")["train"], settings, where, want_locations=False)
+    stream.makers = [SimpleNamespace(apply=crop)] * 2
+    indices = stream.indices(0, 0)
+    stream.views(indices, [{}, {}], 4, 12)
+    monkeypatch.setattr("sslbench.engine.training.center_view", crop)
+    Training._held_out_images(SimpleNamespace(pack=packed, device=where, settings=settings), indices[:8])
+    assert [(len(p), p.device.type, p.buffer.dtype) for p in seen] == [(8, device, torch.uint8)] * 3
+    assert seen[0] is seen[1], "they were sent once per view"

@@ -22,14 +22,16 @@ from sslbench.data.layouts import imagenette, imagewoof
 from sslbench.data.packing import pack
 from sslbench.data.spec import DatasetSettings
 
-REAL = Path(os.environ.get("SSLBENCH_REAL_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+REAL = os.environ.get("SSLBENCH_REAL_DATA")
 
 
 def real(name: str) -> Path:
     """A file of real pictures; the test is skipped where it is missing."""
-    if not (REAL / name).is_file():
-        pytest.skip(f"{name} is not below {REAL}; set SSLBENCH_REAL_DATA to the folder that holds it")
-    return REAL / name
+    if not REAL:
+        pytest.skip(f"SSLBENCH_REAL_DATA is not set; set it to the folder that holds {name}")
+    if not (Path(REAL) / name).is_file():
+        pytest.skip(f"{name} is not below {REAL}, the folder of SSLBENCH_REAL_DATA")
+    return Path(REAL) / name
 
 
 def picture(seed: int, height: int = 12, width: int = 10) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Opening a pack: no copies, cheap checks always, the hash on demand, and damaged packs out of the way."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,10 @@ import torch
 
 from sslbench.data.packed import PackedSet, Pictures
 from sslbench.errors import UserError
+from sslbench.transforms.ops.crop import RandomResizedCrop
+from sslbench.transforms.ops.resize import by_matrix_products, picture_by_picture
+from sslbench.transforms.pipeline import ViewMaker
+from sslbench.transforms.spec import RandomResizedCrop as RandomResizedCropSettings
 from tests.unit.data_samples import edit_json, make_folder, packed, picture, save, settings_of
 
 
@@ -50,6 +55,34 @@ def test_moving_to_the_device_it_is_on_copies_nothing(pack: Path) -> None:
     opened = PackedSet.open(pack)
     before = opened.batch(torch.tensor([0])).buffer.data_ptr()
     assert opened.to("cpu") is opened and opened.batch(torch.tensor([0])).buffer.data_ptr() == before
+
+
+def test_gathered_pictures_are_the_same_in_a_buffer_that_holds_no_others(pack: Path) -> None:
+    batch = PackedSet.open(pack).batch(torch.tensor([14, 3, 0, 3]))
+    mine = batch.gathered()
+    assert all(torch.equal(mine.picture(i), batch.picture(i)) for i in range(4))
+    assert len(mine.buffer) == sum(batch.picture(i).numel() for i in range(4)) < len(batch.buffer)
+    assert (mine.max_height, mine.max_width) == (batch.max_height, batch.max_width)
+    assert batch.to(torch.device("cpu")) is batch
+
+
+@pytest.mark.parametrize("way", [by_matrix_products, picture_by_picture])
+def test_crops_of_gathered_pictures_are_bit_equal_to_crops_from_the_whole_set(pack: Path, way: Callable) -> None:
+    """So the accelerator's way makes the same views whether the set fits on the card or is sent there by the batch."""
+    batch = PackedSet.open(pack).batch(torch.tensor([14, 3, 0, 3, 9]))
+    boxes = RandomResizedCrop((0.3, 1.0), (3 / 4, 4 / 3)).draw(
+        batch.heights, batch.widths, torch.Generator().manual_seed(0)
+    )
+    assert torch.equal(way(batch.gathered(), boxes, 12), way(batch, boxes, 12))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_views_on_a_gpu_are_bit_equal_wherever_the_pack_lies(pack: Path) -> None:
+    maker, views = ViewMaker([RandomResizedCropSettings().model_dump()], 16), []
+    for packed_set in (PackedSet.open(pack), PackedSet.open(pack).to("cuda")):
+        pictures = packed_set.batch(torch.tensor([2, 7, 14])).to(torch.device("cuda"))
+        views.append(maker.make(pictures, torch.Generator().manual_seed(0)).images)
+    assert views[0].device.type == "cuda" and torch.equal(*views)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -162,6 +162,26 @@ def test_the_doctor_counts_and_finds_what_stands_on_both_sides(sick: Path) -> No
     assert any("byte for byte" in line and "'test/dog/2.png'" in line for line in doctor.describe(found))
 
 
+def test_the_doctor_names_classes_without_test_pictures(tmp_path: Path) -> None:
+    for part, classes in (("train", "abc"), ("test", "b")):
+        for name in classes:
+            save(tmp_path / "p" / part / name / "0.png", picture(ord(name) + (part == "test")))
+    save(tmp_path / "p/train/b/1.png", picture(1))
+    found = doctor.read(packed(settings_of("folder", path=tmp_path / "p"), tmp_path), "official")
+    assert found["splits"]["official"]["untested"] == ["a", "c"]
+    (line,) = [line for line in doctor.describe(found) if "without test pictures" in line]
+    assert line == "doctor: split official: no accuracy speaks of classes without test pictures: 'a', 'c'"
+
+
+def test_the_doctor_is_silent_where_every_class_is_tested_or_nothing_is(sick: Path, tmp_path: Path) -> None:
+    save(tmp_path / "flat" / "0.png", picture(1))
+    flat = packed(settings_of("folder", path=tmp_path / "flat", evaluate_on="other"), tmp_path / "unlabelled")
+    for pack_folder in (sick, flat):
+        found = doctor.read(pack_folder, "official")
+        assert found["splits"]["official"]["untested"] == []
+        assert not any("without test pictures" in line for line in doctor.describe(found))
+
+
 def test_the_doctor_examines_a_derived_split_on_demand(sick: Path) -> None:
     found = doctor.read(sick, "per-class-50-50-seed1")["splits"]["per-class-50-50-seed1"]
     assert (found["train"], found["test"], found["train_per_class"]) == (6, 6, [3, 3])

@@ -10,6 +10,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
+from sslbench.data import drawing
 from sslbench.data.layouts import shapes
 from sslbench.data.packed import PackedSet
 from tests.unit.data_samples import packed, settings_of
@@ -33,10 +34,10 @@ def test_the_pictures_are_those_of_this_drawing_version() -> None:
     """Changing a picture without raising DRAWING would leave old packs in use. A tolerance of one grey level, since
     numpy's sines may differ in their last bit between processors."""
     means = [
-        shapes.picture(name, 32, shapes._own_generator("shapes", 1, 0, "train", name, 0)).mean()
+        drawing.picture(name, 32, drawing._own_generator("shapes", 1, 0, "train", name, 0)).mean()
         for name in shapes.CLASSES
     ]
-    assert shapes.DRAWING == 1
+    assert shapes.DRAWING == 1 and tuple(drawing.FIELDS) == shapes.CLASSES
     assert np.allclose(means, MEANS, atol=0.05)
 
 
@@ -62,7 +63,7 @@ def test_seeds_and_sides_have_pictures_of_their_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [16, 33, 64])
 def test_how_much_of_each_colour_there_is_never_depends_on_the_class(size: int) -> None:
     sorted_mixtures = {
-        name: np.sort(shapes.mixture(name, size, np.random.default_rng(5)), axis=None) for name in shapes.CLASSES
+        name: np.sort(drawing.mixture(name, size, np.random.default_rng(5)), axis=None) for name in shapes.CLASSES
     }
     for mixture in sorted_mixtures.values():
         assert np.array_equal(mixture, sorted_mixtures["blobs"])
@@ -70,7 +71,7 @@ def test_how_much_of_each_colour_there_is_never_depends_on_the_class(size: int) 
 
 def drawn(split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     pictures = [
-        shapes.picture(name, 32, shapes._own_generator("test", split, name, i))
+        drawing.picture(name, 32, drawing._own_generator("test", split, name, i))
         for name in shapes.CLASSES
         for i in range(count)
     ]

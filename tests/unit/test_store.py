@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sslbench import prune as sslbench_prune
 from sslbench.engine import store
 from sslbench.engine.store import digest, locked, prune
 from sslbench.errors import UserError
@@ -224,9 +225,10 @@ def test_prune_removes_only_what_nobody_wants_or_holds(tmp_path, holder):
     (tmp_path / f".pruned-{key_of('e')}").mkdir()  # of a prune that was killed
     planned = prune(tmp_path, keep={key_of("b")}, dry_run=True)
     assert (tmp_path / key_of("c")).is_dir()
-    removed = prune(tmp_path, keep={key_of("b")})
-    assert [(p.digest[0], p.finished) for p in removed] == [("c", True), ("d", True)]
-    assert planned == removed and removed[0].bytes == removed[1].bytes + 1000
+    done = prune(tmp_path, keep={key_of("b")})
+    fates = [("a", False, "held"), ("b", True, "used"), ("c", True, None), ("d", True, None)]
+    assert [(entry.digest[0], entry.finished, entry.kept) for entry in done] == fates
+    assert planned == done and done[2].bytes == done[3].bytes + 1000
     assert sorted(path.name[0] for path in tmp_path.iterdir()) == ["R", "a", "b"]
 
 
@@ -242,9 +244,135 @@ def test_a_lock_on_a_pruned_folder_is_not_taken_for_the_cells_lock(tmp_path, mon
 
     monkeypatch.setattr(fcntl, "flock", prune_first)
     with locked(tmp_path, key_of("a"), pytest.fail) as entry:
-        assert len(pruned) == 2 and not entry.finished()
+        assert len(pruned) == 2 and not pruned[1].kept and not entry.finished()
         held = (entry.folder / "lock").read_text()
         assert held.startswith(f"process {os.getpid()} on")
+
+
+def entry_of(root: Path, letter: str, kind: str, days: float) -> None:
+    """A finished entry, or one with a checkpoint, whose files are ``days`` old."""
+    if kind == "finished":
+        publish(root, key_of(letter))
+    else:
+        with locked(root, key_of(letter), pytest.fail) as entry:
+            entry.state.mkdir()
+            (entry.state / "step1.pt").write_bytes(b"checkpoint")
+    for path in (root / key_of(letter)).rglob("*"):
+        os.utime(path, (time.time() - days * 86_400,) * 2)
+
+
+def test_prune_keeps_recent_checkpoints_and_finished_work_and_no_days_keep_nothing(tmp_path):
+    for letter, kind, days in (("a", "finished", 13), ("b", "finished", 15), ("c", "state", 13), ("d", "state", 15)):
+        entry_of(tmp_path, letter, kind, days)
+    (tmp_path / key_of("e")).mkdir()
+    (tmp_path / key_of("e") / "lock").write_text("process 1 on a machine that crashed\n")
+    for _ in range(2):  # looking changes nothing
+        planned = prune(tmp_path, set(), days=14, dry_run=True)
+        assert [entry.kept for entry in planned] == ["recent", None, "recent", None, None]
+    assert prune(tmp_path, set(), days=14) == planned
+    assert sorted(path.name[0] for path in tmp_path.iterdir()) == ["a", "c"]
+    assert [entry.kept for entry in prune(tmp_path, set(), days=0)] == [None, None]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cell_linked_again_lately_is_recent(tmp_path):
+    entry_of(tmp_path / "store", "a", "finished", 100)
+    with locked(tmp_path / "store", key_of("a"), pytest.fail) as entry:
+        entry.link([tmp_path / "run.json"])
+    (tmp_path / "run.json").unlink()
+    assert [entry.kept for entry in prune(tmp_path / "store", set(), days=14)] == ["recent"]
+
+
+def test_make_prune_says_what_it_keeps_and_why(tmp_path, monkeypatch, capsys):
+    store = tmp_path / "results" / ".store"
+    for letter, kind, days in (("a", "finished", 1), ("b", "state", 1), ("c", "finished", 40), ("d", "finished", 40)):
+        entry_of(store, letter, kind, days)
+    run = tmp_path / "results" / "birds" / "simclr" / "baseline" / "seed0" / "run.json"
+    run.parent.mkdir(parents=True)
+    run.write_text(f'{{"digest": "{key_of("d")}"}}')
+
+    def lines(*arguments: str) -> list[str]:
+        monkeypatch.setattr(sys, "argv", ["prune", "--results", str(tmp_path / "results"), *arguments])
+        sslbench_prune.main()
+        return capsys.readouterr().out.splitlines()
+
+    told = lines("--yes")
+    assert [line.split("MB  ")[1] for line in told[:3]] == [
+        "finished, kept because recent",
+        "unfinished, kept because recent",
+        "finished",
+    ]
+    assert "3 entries" in told[3] and "1 used by a result, 2 recent (younger than 14 days; --days 0" in told[3]
+    assert told[4].startswith("sslbench: 1 entries") and told[4].endswith("deleted")
+    assert sorted(path.name[0] for path in store.iterdir()) == ["a", "b", "d"]
+    lines("--yes", "--days", "0")
+    assert [path.name[0] for path in store.iterdir()] == ["d"]
+
+
+def test_a_refused_run_leaves_no_entry_and_others_keep_theirs(tmp_path):
+    with pytest.raises(UserError), locked(tmp_path, key_of("a"), pytest.fail):
+        raise UserError("batch too large")
+    for name in ("state", "done.broken-1"):
+        with pytest.raises(UserError), locked(tmp_path, name[0] * 64, pytest.fail) as entry:
+            (entry.folder / name).mkdir()
+            raise UserError("batch too large")
+    assert sorted(path.name[0] for path in tmp_path.iterdir()) == ["d", "s"]
+
+
+def test_who_waits_for_a_run_that_is_refused_gets_an_entry_that_lasts(tmp_path):
+    inside, done = threading.Event(), []
+
+    def second():
+        with locked(tmp_path, key_of("a"), lambda _line: inside.set(), waiting=lambda: None) as entry:
+            entry.publish(FILES)
+            done.append(entry.finished())
+
+    thread = threading.Thread(target=second)
+    with pytest.raises(UserError), locked(tmp_path, key_of("a"), pytest.fail):
+        thread.start()
+        assert inside.wait(20)
+        raise UserError("batch too large")
+    thread.join(20)
+    assert done == [True] and (tmp_path / key_of("a") / "done" / "run.json").is_file()
+
+
+def test_an_entry_that_goes_between_making_and_locking_it_is_made_again(tmp_path, monkeypatch):
+    """The process that was refused removes the entry while another one has just found its folder."""
+    real, gone = Path.mkdir, []
+
+    def mkdir(self, *arguments, **options):
+        if self.name == key_of("a") and not gone:
+            gone.append(self)
+            raise FileExistsError(17, "File exists")  # what mkdir says where its second look finds no folder
+        real(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with locked(tmp_path, key_of("a"), pytest.fail) as entry:
+        assert gone and entry.folder.is_dir()
+
+
+def test_prune_leaves_an_entry_that_changed_hands_while_it_looked(tmp_path, monkeypatch):
+    """A refused run removes the entry between prune's opening and locking its lock, and another process takes it."""
+    entry_of(tmp_path, "a", "state", 100)
+    real, taken = fcntl.flock, []
+
+    def change_hands(file, flags):
+        if not taken:
+            taken.append(True)
+            (tmp_path / key_of("a") / "lock").unlink()
+            taken.append((tmp_path / key_of("a") / "lock").open("w"))
+            real(taken[1], fcntl.LOCK_EX)
+        return real(file, flags)
+
+    monkeypatch.setattr(fcntl, "flock", change_hands)
+    assert [entry.kept for entry in prune(tmp_path, set())] == ["held"]
+    assert (tmp_path / key_of("a") / "state").is_dir()
+    taken[1].close()
+
+
+def test_a_missing_file_inside_is_the_callers_error(tmp_path):
+    with pytest.raises(FileNotFoundError), locked(tmp_path, key_of("a"), pytest.fail):
+        (tmp_path / "nothing").read_text()
 
 
 def test_the_store_needs_no_torch():

@@ -11,7 +11,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 from pydantic import Field
 
 from sslbench.data import splits
@@ -60,6 +59,8 @@ def scan(root: Path, settings: Settings) -> Listing:
 
 
 def _default_split(listing: Listing) -> dict[str, list[int]]:
+    import numpy as np
+
     order = {name: position for position, name in enumerate(listing.classes)}
     labels = np.array([order[record.label] for record in listing.records], dtype=np.int64)
     names = [record.path for record in listing.records]

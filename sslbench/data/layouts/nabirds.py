@@ -8,7 +8,6 @@ The pictures stand behind a terms form and are never downloaded by the project.
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 from pydantic import Field
 
 from sslbench.data import splits
@@ -53,6 +52,8 @@ def read_metadata(root: Path) -> Listing:
 
     Raises UserError, naming file and line, where a file is missing or does not hold what it should.
     """
+    import numpy as np
+
     missing = [name for name in _FILES if not (root / name).is_file()]
     if missing:
         raise UserError(

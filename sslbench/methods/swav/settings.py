@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sslbench.methods.spec import MethodFacts, MethodSettings, Recipe, Share, Temperature, ViewSpec, Width
+from sslbench.methods.spec import CropScale, MethodFacts, MethodSettings, Recipe, Temperature, ViewSpec, Width
 
 FACTS = MethodFacts(
     title="SwAV",
@@ -23,8 +23,8 @@ class Settings(MethodSettings):
     # The paper and lightly add six small views. The article did not: its SwAV takes the memory of two views.
     local_views: Annotated[int, Field(ge=0)] = 0
     local_size_share: Annotated[float, Field(gt=0, le=1)] = 96 / 224  # of input_size; paper, appendix A.1
-    local_crop_scale: tuple[Share, Share] = (0.05, 0.14)  # paper, appendix A.1; lightly
-    global_crop_scale: tuple[Share, Share] | None = None  # None: the transform's; (0.14, 1) is the paper's
+    local_crop_scale: CropScale = (0.05, 0.14)  # paper, appendix A.1; lightly
+    global_crop_scale: CropScale | None = None  # None: the transform's; (0.14, 1) is the paper's
     recipe: Recipe = Recipe(optimizer="adam", base_lr=1e-3, weight_decay=1e-6)  # lightly
 
     def views(self, input_size: int) -> list[ViewSpec]:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from sslbench.methods.spec import MethodFacts, MethodSettings, Recipe, Share, ViewSpec, Weight, Width
+from sslbench.methods.spec import CropScale, MethodFacts, MethodSettings, Recipe, Share, ViewSpec, Weight, Width
 
 FACTS = MethodFacts(
     title="VICRegL",
@@ -30,8 +30,8 @@ class Settings(MethodSettings):
     eps: Weight = 1e-4  # under the root of the variance; authors' code; lightly
     local_views: Annotated[int, Field(ge=0)] | None = None  # None: 1 (article) or 0 (paper; section 3.2 on ResNets)
     local_size_share: Annotated[float, Field(gt=0, le=1)] = 96 / 224  # of input_size; authors' code; lightly
-    local_crop_scale: tuple[Share, Share] = (0.05, 0.2)  # lightly 1.2.42 to 1.6
-    global_crop_scale: tuple[Share, Share] | None = None  # None: the transform's; (0.2, 1) is lightly's
+    local_crop_scale: CropScale = (0.05, 0.2)  # lightly 1.2.42 to 1.6
+    global_crop_scale: CropScale | None = None  # None: the transform's; (0.2, 1) is lightly's
     recipe: Recipe = Recipe(  # lightly, which notes that it diverges without LARS; its 1.6 warms up for 10 epochs
         optimizer="lars", base_lr=0.3, weight_decay=1e-4, momentum=0.9, warmup_epochs=20, end_lr_factor=1e-3
     )

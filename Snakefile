@@ -24,6 +24,17 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 
 
+check_before_environments(workflow)
+
+
+localrules:
+    all,
+    fetch,  # where the network is
+    collect,
+    report,
+    report_now,
+
+
 rule all:
     default_target: True
     input:

@@ -52,7 +52,8 @@ class References(Strict):
     """Rows to hold the methods against, in every dataset of the grid."""
 
     random: bool = True  # the backbone as it is initialised
-    supervised: list[Name] = ["baseline"]  # trained with labels on each of these transforms
+    # Trained with labels on each of these transforms that the dataset's grid has, or on its first; []: none.
+    supervised: list[Name] = ["baseline"]
 
 
 PENALTIES = [1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0]
@@ -145,6 +146,11 @@ class Config(Strict):
             other = dataset.settings.evaluate_on
             if other is not None and other not in datasets:
                 raise _unknown(f"datasets.{name}.evaluate_on", other, "dataset", datasets)
+            if other is not None and datasets[other].settings.evaluate_on is not None:
+                raise UserError(
+                    f"config: datasets.{name}.evaluate_on: {other!r} is itself judged on another dataset; name a "
+                    "labelled one"
+                )
         return datasets
 
     @cached_property
@@ -181,17 +187,23 @@ class Config(Strict):
             triples.update({(d, m, t): None for d in block.datasets for m in block.models for t in block.transforms})
         grid = [self.cell(*triple, seed) for triple in triples for seed in self.seeds]
         _known("references.supervised", self.references.supervised, "transform", self.all_transforms)
-        rows = [("random", "none")] * self.references.random
-        rows += [("supervised", transform) for transform in self.references.supervised]
-        datasets = dict.fromkeys(dataset for dataset, _, _ in triples)
-        labelled = [d for d in datasets if self.all_datasets[d].settings.evaluate_on is None]
+        columns: dict[str, list[str]] = {}
+        for dataset, _, transform in triples:
+            columns.setdefault(dataset, []).append(transform)
         return grid + [
             self.cell(dataset, model, transform, seed)
-            for dataset in datasets
-            for model, transform in rows
+            for dataset, transforms in columns.items()
+            for model, transform in self._references(dataset, transforms)
             for seed in self.seeds
-            if model != "supervised" or dataset in labelled
         ]
+
+    def _references(self, dataset: str, transforms: list[str]) -> list[tuple[str, str]]:
+        """The (model, transform) of a dataset's reference rows."""
+        rows = [("random", "none")] * self.references.random
+        if self.references.supervised and self.all_datasets[dataset].settings.evaluate_on is None:
+            chosen = [name for name in self.references.supervised if name in transforms] or transforms[:1]
+            rows += [("supervised", name) for name in chosen]
+        return rows
 
     def cell(self, dataset: str, model: str, transform: str, seed: int) -> Cell:
         """One cell, in the grid or not."""
@@ -230,6 +242,8 @@ def load(raw: dict) -> Config:
     """
     config = _validated(Config, raw, "")
     config.cells()  # validates what the grid names
+    named = [name for name in config.compute.runtime_minutes if name != "default"]
+    _known("compute.runtime_minutes", named, "dataset", config.all_datasets)
     if config.sweep is not None:
         _known("sweep.transforms", config.sweep.transforms, "transform", config.all_transforms)
         for name in config.sweep.transforms:

@@ -1,13 +1,19 @@
 """What a configuration asks for, as the rules and the report need it. No torch, no Snakemake."""
 
 import hashlib
+import importlib.util
 import json
+import os
 import re
+import shlex
+import subprocess
+import sys
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sslbench import registry
+from sslbench.canonical import canonical
 from sslbench.cells import Cell, Dataset
 from sslbench.config import Config, parameter_of
 from sslbench.errors import UserError
@@ -23,7 +29,7 @@ def alternatives(names: Any) -> str:
 
 def listing_digest(folder: Path | None) -> str | None:
     """A digest of the names and sizes below a folder of pictures, so that an added picture is noticed."""
-    if folder is None:
+    if folder is None or not folder.is_dir():
         return None
     total = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
@@ -45,11 +51,21 @@ class Plan:
         datasets = {cell.dataset.name: cell.dataset for cell in self.cells}
         datasets |= {cell.evaluated.name: cell.evaluated for cell in self.cells}
         for name, dataset in datasets.items():
+            if (config.paths.data / "sources" / dataset.source / "source.json").exists():
+                continue  # it was read once; a report needs it no more
             archive, path = dataset.settings.archive, dataset.settings.path
             if archive is not None and not archive.is_file():
                 raise UserError(f"config: datasets.{name}.archive: there is no file {archive}; give the path of one")
             if path is not None and not path.is_dir():
                 raise UserError(f"config: datasets.{name}.path: there is no folder {path}; give the path of one")
+        for cell in self.cells:
+            counts = cell.dataset.settings.known_counts()
+            batch = cell.settings["train"]["batch_size"]
+            if counts and cell.transform and batch > counts[0]:
+                raise UserError(
+                    f"config: training.batch_size is {batch}, but {cell.dataset.name} has {counts[0]} training "
+                    "pictures; choose a batch of at most that"
+                )
         self.datasets: dict[str, Dataset] = datasets
         self.sources = {dataset.source: dataset for dataset in reversed(config.all_datasets.values())}
         self.packs = {dataset.pack: dataset for dataset in reversed(config.all_datasets.values())}
@@ -89,8 +105,9 @@ class Plan:
                 return f"datasets.{dataset.name}: {dataset.settings.how_to_get()}"
         return None
 
-    def report(self) -> dict:
-        """All that the report needs to know of the plan, as plain values."""
+    def report(self, overlays: list[str] = ()) -> dict:
+        """All that the report needs to know of the plan, as plain values. ``overlays``: the config files named."""
+        prefix, suffix = command([]), " ".join(["--configfile", *map(shlex.quote, overlays)]) if overlays else ""
         config = self.config
         used_models = {cell.model.name: cell.model for cell in self.cells}
         used_transforms = {cell.transform.name: cell.transform for cell in self.cells if cell.transform}
@@ -98,11 +115,13 @@ class Plan:
             "name": config.name,
             "title": config.title,
             "note": config.note,
+            "command": {"prefix": prefix, "suffix": suffix},
             "confidence": config.evaluation.confidence,
             "cells": [self._report_cell(cell) for cell in self.cells],
             "datasets": {
                 name: {
                     "pack": str(config.paths.data / "packed" / dataset.pack),
+                    "source_folder": dataset.source,
                     "kind": dataset.kind,
                     "identity": dataset.settings.identity(),
                     "split": dataset.settings.split_name(),
@@ -184,11 +203,36 @@ def template_files() -> list[str]:
     return [str(path.relative_to(ROOT)) for path in sorted(folder.iterdir()) if path.is_file()]
 
 
-def failure_lines(config: Config) -> str:
-    """The last lines of a failed run: what to look at, and how to render what is there."""
+def require_backbones(cells: list[Cell]) -> None:
+    """Raise UserError where timm, if it is installed here, cannot build a cell's backbone, before any cell starts."""
+    wanted = {canonical(cell.settings["backbone"] | {"size": cell.settings["input_size"]}) for cell in cells}
+    if importlib.util.find_spec("timm") is None:
+        return  # it is in an environment that is not made yet
+    # Another process: timm takes seconds to import and hundreds of megabytes to hold.
+    code = (
+        "import json, sys\nfrom sslbench.backbones import Backbone\nfrom sslbench.errors import UserError\n"
+        "try: [Backbone(b['name'], b['options'], b['size']) for b in map(json.loads, sys.argv[1:])]\n"
+        "except UserError as error: print(error)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *sorted(wanted)], env=environment, capture_output=True, text=True, check=False
+    )
+    if done.stdout.strip():
+        raise UserError(f"config: training.{done.stdout.strip()}")
+
+
+def command(overlays: list[str], target: str = "", cores: str = "all") -> str:
+    """What to type for a target. It stands before --configfile, which takes every word that follows."""
+    words = ["snakemake", "--cores", cores, target, *(["--configfile", *overlays] if overlays else [])]
+    return " ".join(shlex.quote(word) for word in words if word)
+
+
+def failure_lines(config: Config, overlays: list[str]) -> str:
+    """The last lines of a failed run: what to look at, and how to render what is there. See command() for overlays."""
     page = config.paths.reports / config.name / "now.html"
     return (
-        "sslbench: some jobs failed; their last lines stand above, their logs under logs/. Finished cells are kept: "
-        "the same command goes on where this one stopped.\n"
-        f"sslbench: `snakemake --cores 1 report_now` renders what is finished now, to {page}"
+        "Some jobs failed: what they said stands above, and in logs/. Finished cells are kept, and the same command "
+        "goes on where this one stopped.\n"
+        f"What is finished now, rendered to {page}: {command(overlays, 'report_now', '1')}"
     )

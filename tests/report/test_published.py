@@ -12,7 +12,7 @@ from sslbench import published
 from sslbench.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARED = Path(os.environ.get("SSLBENCH_REAL_DATA", ROOT.parent / "shared" / "data")).parent
+SHARED = Path(os.environ.get("SSLBENCH_REAL_DATA", "/nowhere")).parent
 PICTURES = {"all": 13_394, "test": 3925}
 
 

@@ -1,5 +1,6 @@
 # The validated configuration, the cells of the grid, and what rules ask of them.
 
+import os
 import sys
 
 
@@ -26,6 +27,7 @@ DATA, RESULTS = CONFIG.paths.data, CONFIG.paths.results
 CELL = f"{RESULTS}/{{dataset}}/{{model}}/{{transform}}/seed{{seed}}"
 REPORTS = CONFIG.paths.reports / CONFIG.name
 COLLECTED = RESULTS / "collected" / CONFIG.name
+OVERLAYS = [os.path.relpath(file) for file in workflow.configfiles if Path(file).name != "config.yaml"]
 GALLERY_DATASET = next(iter([*(cell.dataset for cell in PLAN.runnable), *PLAN.datasets.values()]))
 REPORT = [REPORTS / "report.html", REPORTS / "report.md"]
 
@@ -59,6 +61,7 @@ def check_start(workflow):
     trained = [cell for cell in cells if cell.transform is not None]
     if trained and workflow.is_main_process:
         one_line(PLAN.require_pictures, trained)
+        one_line(planning.require_backbones, trained)
         if workflow.local_exec:
             one_line(cost.stop_without_gpu, CONFIG, trained)
 
@@ -69,7 +72,20 @@ def say_where_the_report_is(workflow):
 
 
 def failure_lines():
-    return planning.failure_lines(CONFIG)
+    return planning.failure_lines(CONFIG, OVERLAYS)
+
+
+def check_before_environments(workflow):
+    """Snakemake makes gigabytes of environments before onstart; without a GPU that is for nothing.
+
+    What is asked for is not known yet, so only the plain command is answered here; onstart answers the others.
+    """
+    plain = {"--use-conda", "--sdm", "conda", "--cores", "-c", "-j", "--configfile", "all", *PLAN.datasets}
+    asked = [word for word in sys.argv[1:] if word not in plain and not word.isdigit() and not word.endswith(".yaml")]
+    if {"--use-conda", "conda"} & set(sys.argv) and not asked and workflow.is_main_process:
+        cells = [cell for cell in PLAN.runnable if cell.transform and not (cell.folder / "run.json").exists()]
+        if cells:
+            one_line(cost.stop_without_gpu, CONFIG, cells)
 
 
 def layout_of(dataset):

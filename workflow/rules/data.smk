@@ -11,7 +11,6 @@ rule fetch:
         "logs/fetch/{source}.log",
     benchmark:
         "logs/benchmarks/fetch/{source}.tsv"
-    retries: 1
     conda:
         "../../envs/data.yaml"
     threads: 1

@@ -44,7 +44,7 @@ rule collect:
         mem_mb=4000,
         runtime=30,
     params:
-        settings=lambda wc: canonical(PLAN.report()),
+        settings=lambda wc: canonical(PLAN.report(OVERLAYS)),
         code=lambda wc: code_digest(
             "sslbench.report.collect", "reports/published_results.csv", "workflow/scripts/collect.py"
         ),
@@ -90,7 +90,7 @@ rule report_now:
         mem_mb=4000,
         runtime=30,
     params:
-        settings=lambda wc: canonical(PLAN.report()),
+        settings=lambda wc: canonical(PLAN.report(OVERLAYS)),
         code="now",
     script:
         "../scripts/report_now.py"

@@ -41,23 +41,31 @@ def listing_digest(folder: Path | None) -> str | None:
 class Plan:
     """Cells by name, sources and packs by folder name, and what is set aside.
 
-    Raises UserError where an archive or a folder that the grid reads is not there.
+    Raises UserError where an archive or folder that the grid reads is missing, or a batch is larger than its dataset.
     """
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.cells = config.cells()
         self._by_names = {cell.names: cell for cell in self.cells}
-        datasets = {cell.dataset.name: cell.dataset for cell in self.cells}
-        datasets |= {cell.evaluated.name: cell.evaluated for cell in self.cells}
-        for name, dataset in datasets.items():
-            if (config.paths.data / "sources" / dataset.source / "source.json").exists():
+        self.datasets: dict[str, Dataset] = {cell.dataset.name: cell.dataset for cell in self.cells}
+        self.datasets |= {cell.evaluated.name: cell.evaluated for cell in self.cells}
+        self.sources = {dataset.source: dataset for dataset in reversed(config.all_datasets.values())}
+        self.packs = {dataset.pack: dataset for dataset in reversed(config.all_datasets.values())}
+        self._check_files()
+        self._check_batches()
+
+    def _check_files(self) -> None:
+        for name, dataset in self.datasets.items():
+            if (self.config.paths.data / "sources" / dataset.source / "source.json").exists():
                 continue  # it was read once; a report needs it no more
             archive, path = dataset.settings.archive, dataset.settings.path
             if archive is not None and not archive.is_file():
                 raise UserError(f"config: datasets.{name}.archive: there is no file {archive}; give the path of one")
             if path is not None and not path.is_dir():
                 raise UserError(f"config: datasets.{name}.path: there is no folder {path}; give the path of one")
+
+    def _check_batches(self) -> None:
         for cell in self.cells:
             counts = cell.dataset.settings.known_counts()
             batch = cell.settings["train"]["batch_size"]
@@ -66,9 +74,6 @@ class Plan:
                     f"config: training.batch_size is {batch}, but {cell.dataset.name} has {counts[0]} training "
                     "pictures; choose a batch of at most that"
                 )
-        self.datasets: dict[str, Dataset] = datasets
-        self.sources = {dataset.source: dataset for dataset in reversed(config.all_datasets.values())}
-        self.packs = {dataset.pack: dataset for dataset in reversed(config.all_datasets.values())}
 
     def cell(self, dataset: str, model: str, transform: str, seed: int) -> Cell:
         """The cell of these names, in the grid or not."""
@@ -107,7 +112,6 @@ class Plan:
 
     def report(self, overlays: list[str] = ()) -> dict:
         """All that the report needs to know of the plan, as plain values. ``overlays``: the config files named."""
-        prefix, suffix = command([]), " ".join(["--configfile", *map(shlex.quote, overlays)]) if overlays else ""
         config = self.config
         used_models = {cell.model.name: cell.model for cell in self.cells}
         used_transforms = {cell.transform.name: cell.transform for cell in self.cells if cell.transform}
@@ -115,7 +119,7 @@ class Plan:
             "name": config.name,
             "title": config.title,
             "note": config.note,
-            "command": {"prefix": prefix, "suffix": suffix},
+            "command": {"prefix": command([]), "suffix": shlex.join(configfile(overlays))},
             "confidence": config.evaluation.confidence,
             "cells": [self._report_cell(cell) for cell in self.cells],
             "datasets": {
@@ -222,10 +226,14 @@ def require_backbones(cells: list[Cell]) -> None:
         raise UserError(f"config: training.{done.stdout.strip()}")
 
 
+def configfile(overlays: list[str]) -> list[str]:
+    """The words that name the overlays, last in a command."""
+    return ["--configfile", *overlays] if overlays else []
+
+
 def command(overlays: list[str], target: str = "", cores: str = "all") -> str:
     """What to type for a target. It stands before --configfile, which takes every word that follows."""
-    words = ["snakemake", "--cores", cores, target, *(["--configfile", *overlays] if overlays else [])]
-    return " ".join(shlex.quote(word) for word in words if word)
+    return shlex.join(word for word in ["snakemake", "--cores", cores, target, *configfile(overlays)] if word)
 
 
 def failure_lines(config: Config, overlays: list[str]) -> str:

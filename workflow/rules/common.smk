@@ -2,7 +2,7 @@
 
 import os
 import sys
-
+from pathlib import Path
 
 from sslbench import cost, registry
 from sslbench import plan as planning
@@ -28,7 +28,7 @@ CELL = f"{RESULTS}/{{dataset}}/{{model}}/{{transform}}/seed{{seed}}"
 REPORTS = CONFIG.paths.reports / CONFIG.name
 COLLECTED = RESULTS / "collected" / CONFIG.name
 OVERLAYS = [os.path.relpath(file) for file in workflow.configfiles if Path(file).name != "config.yaml"]
-GALLERY_DATASET = next(iter([*(cell.dataset for cell in PLAN.runnable), *PLAN.datasets.values()]))
+GALLERY_DATASET = next((cell.dataset for cell in PLAN.runnable), next(iter(PLAN.datasets.values())))
 REPORT = [REPORTS / "report.html", REPORTS / "report.md"]
 
 

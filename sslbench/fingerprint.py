@@ -1,9 +1,10 @@
 """A digest of code by meaning: which statements a result depends on, not how they are written or when.
 
 The digest covers the given modules and every sslbench module they import, without docstrings, comments and layout,
-and the versions of the libraries that hold losses and backbones. It leaves out what only declares, since those
-modules' whole effect stands in a cell's settings (cells.py): adding a method or an operation makes nothing stale. And
-it leaves out what only watches and keeps (progress, ledger, store), which changes no bit of a result.
+C sources that lie beside such a module (as they are), and the versions of the libraries that hold losses and backbones.
+It leaves out what only declares, since those modules' whole effect stands in a cell's settings (cells.py): adding a
+method or an operation makes nothing stale. And it leaves out what only watches and keeps (progress, ledger, store),
+which changes no bit of a result.
 """
 
 import ast
@@ -15,9 +16,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = ("lightly", "timm")
+COMPILED = (".c", ".h", ".cpp", ".cu")
 LEFT_OUT = re.compile(
-    r"sslbench\.(canonical|registry|config|cells|plan|strict|errors|\w+\.spec|methods\.\w+\.settings"
-    r"|engine\.(progress|ledger|store))"
+    r"sslbench\.(canonical|registry|config|cells|plan|strict|errors|warm|\w+\.spec|methods\.\w+\.settings"
+    r"|engine\.(progress|ledger|store)|transforms\.native\.check)"
 )
 # Fields of the syntax tree that carry no meaning or exist in some Python versions only.
 SKIPPED_FIELDS = {"ctx", "kind", "type_comment", "type_ignores", "type_params", "lineno", "col_offset"}
@@ -72,7 +74,15 @@ def _module_digest(name: str) -> str:
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".py":  # templates count as they are
         return hashlib.sha256(text.encode()).hexdigest()
-    return hashlib.sha256(meaning(text).encode()).hexdigest()
+    total = hashlib.sha256(meaning(text).encode())
+    for source in compiled_sources(path):
+        total.update(source.read_bytes())
+    return total.hexdigest()
+
+
+def compiled_sources(module: Path) -> list[Path]:
+    """What a module may compile and load: the sources in other languages that lie in its folder."""
+    return sorted(path for path in module.parent.iterdir() if path.suffix in COMPILED)
 
 
 @cache

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -11,11 +12,15 @@ from sslbench import registry
 from sslbench.data.packed import Pictures
 from sslbench.errors import UserError
 from sslbench.randomness import generator as seeded
-from sslbench.transforms.ops.crop import CenterCrop, RandomResizedCrop
+from sslbench.transforms import compiled
+from sslbench.transforms.native import chain, library
+from sslbench.transforms.ops.batched import BatchedOperation
+from sslbench.transforms.ops.crop import CenterCrop, Crop, RandomResizedCrop
 from sslbench.transforms.ops.normalize import Normalize
 from sslbench.transforms.spec import Normalize as NormalizeSettings
 
 Drawn = dict[str, dict[str, Tensor]]  # step -> its parameters: CPU tensors with one row per picture
+Steps = Sequence[tuple[BatchedOperation, dict[str, Tensor]]]  # operations in order, each with its parameters
 
 CROP = "crop"
 
@@ -87,34 +92,95 @@ class ViewMaker:
         *,
         device: torch.device | str | None = None,
         dtype: torch.dtype = torch.float32,
+        memory_format: torch.memory_format = torch.contiguous_format,
         want_locations: bool = False,
     ) -> View:
-        """The view on ``device`` (default: the pictures' own). Arithmetic is float32; ``dtype`` is the result's.
+        """The view on ``device`` (default: the pictures' own). Arithmetic is float32; ``dtype`` and ``memory_format``
+        are those of the result's images.
 
-        On a CPU it runs in one thread, whatever torch.get_num_threads() says, so views do not depend on it.
+        On a CPU it is made natively (native/views.c), picture by picture on torch.get_num_threads() threads, or by
+        torch's operations in one thread (native/library.py says when). Views never depend on the number of threads.
         """
         device = torch.device(device if device is not None else pictures.device)
-        with _one_thread(device):
-            return self._apply(pictures, parameters, device, dtype, want_locations)
+        steps = [(operation, parameters[step]) for step, operation in self.steps.items()]
+        native = library.native() if device.type == pictures.device.type == "cpu" else None
+        if native:
+            images, locations = _natively(
+                native, pictures, parameters[CROP], self.size, steps, dtype, memory_format, want_locations
+            )
+        else:
+            with _one_thread(device):
+                images, locations = self._batched(pictures, parameters, device, dtype, memory_format, want_locations)
+        return View(images, locations, self.spec)
 
-    def _apply(
-        self, pictures: Pictures, parameters: Drawn, device: torch.device, dtype: torch.dtype, want_locations: bool
-    ) -> View:
+    def _batched(
+        self,
+        pictures: Pictures,
+        parameters: Drawn,
+        device: torch.device,
+        dtype: torch.dtype,
+        memory_format: torch.memory_format,
+        want_locations: bool,
+    ) -> tuple[Tensor, Tensor | None]:
         boxes = parameters[CROP]
-        images = self.crop.apply(pictures, boxes, self.size, device=device)
-        locations = None
-        if want_locations:
-            locations = self.crop.locations(boxes, self.size).to(device, non_blocking=True)
-        moved = to_device({step: parameters[step] for step in self.steps}, device)
-        for step, operation in self.steps.items():
-            images = operation.apply_(images, moved[step])
-            if locations is not None and operation.geometric:
-                locations = operation.apply_locations(locations, moved[step])
-        return View(images.to(dtype), locations, self.spec)
+        moved = to_device(parameters, device)
+        locations = self.crop.locations(moved[CROP], self.size) if want_locations else None
+        steps = [(operation, moved[step]) for step, operation in self.steps.items()]
+        if locations is not None:
+            locations = _chain_of_places(locations, steps)
+        if device.type == pictures.device.type == "cuda" and compiled.usable():
+            return compiled.images_of(pictures, boxes, self.size, steps, dtype, memory_format), locations
+        images = _chain(self.crop.apply(pictures, boxes, self.size, device=device), steps)
+        return images.to(dtype, memory_format=memory_format), locations
 
     def make(self, pictures: Pictures, generator: torch.Generator, **options) -> View:
         """``draw`` and ``apply`` in one; ``options`` are apply's."""
         return self.apply(pictures, self.draw(pictures.heights, pictures.widths, generator), **options)
+
+
+def _chain(images: Tensor, steps: Steps) -> Tensor:
+    """``images`` [n, 3, s, s], which may be overwritten, after the operations; all on one device."""
+    for operation, parameters in steps:
+        images = operation.apply_(images, parameters)
+    return images
+
+
+def _chain_of_places(locations: Tensor, steps: Steps) -> Tensor:
+    for operation, parameters in steps:
+        if operation.geometric:
+            locations = operation.apply_locations(locations, parameters)
+    return locations
+
+
+def _natively(
+    native: library.Native,
+    pictures: Pictures,
+    boxes: dict[str, Tensor],
+    size: int,
+    steps: Steps,
+    dtype: torch.dtype,
+    memory_format: torch.memory_format,
+    want_locations: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """Native stretches of the chain, and torch's operations between them for those without a native form."""
+    stretches = [(known, list(these)) for known, these in groupby(steps, lambda s: chain.has_native_form(s[0]))]
+    whole = all(known for known, _ in stretches)
+    first = stretches.pop(0)[1] if stretches and stretches[0][0] else []
+    wanted = {"dtype": dtype, "memory_format": memory_format}
+    if whole and dtype in chain.DTYPES and memory_format in chain.LAYOUTS:
+        return chain.make(native, (pictures, boxes), size, first, want_locations=want_locations, **wanted)
+    images, _ = chain.make(native, (pictures, boxes), size, first)
+    for known, these in stretches:
+        if known:
+            images, _ = chain.make(native, images, size, these)
+        else:
+            with _one_thread(images.device):
+                images = _chain(images, these)
+    locations = None
+    if want_locations:
+        with _one_thread(images.device):
+            locations = _chain_of_places(Crop().locations(boxes, size), steps)
+    return images.to(dtype, memory_format=memory_format), locations
 
 
 @contextmanager
@@ -165,6 +231,7 @@ def center_view(
     *,
     device: torch.device | str | None = None,
     dtype: torch.dtype = torch.float32,
+    memory_format: torch.memory_format = torch.contiguous_format,
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
 ) -> View:
@@ -176,5 +243,11 @@ def center_view(
     usual = NormalizeSettings()
     crop, normalise = CenterCrop(resize_ratio), Normalize(mean or usual.mean, std or usual.std)
     boxes = crop.draw(pictures.heights, pictures.widths)
-    images = normalise.apply_(crop.apply(pictures, boxes, size, device=device), {})
-    return View(images.to(dtype), None, {"size": size, "resize_ratio": resize_ratio})
+    device = torch.device(device if device is not None else pictures.device)
+    native = library.native() if device.type == pictures.device.type == "cpu" else None
+    if native:
+        images, _ = _natively(native, pictures, boxes, size, [(normalise, {})], dtype, memory_format, False)
+    else:
+        images = normalise.apply_(crop.apply(pictures, boxes, size, device=device), {})
+    images = images.to(dtype, memory_format=memory_format)
+    return View(images, None, {"size": size, "resize_ratio": resize_ratio})

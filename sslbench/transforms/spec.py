@@ -98,6 +98,43 @@ class GaussianBlur(Operation):
         return self
 
 
+class QuarterTurns(Operation):
+    """Rotate the whole view by 90, 180 or 270 degrees, each as likely (Chen et al. 2020, figure 4)."""
+
+    op: Literal["quarter_turns"] = "quarter_turns"
+    p: Probability = 0.5
+
+
+class Sobel(Operation):
+    """Edges instead of the picture (Chen et al. 2020, figure 4)."""
+
+    op: Literal["sobel"] = "sobel"
+    p: Probability = 0.5
+
+
+class Cutout(Operation):
+    """One square painted over (DeVries and Taylor 2017; Chen et al. 2020, figure 4)."""
+
+    op: Literal["cutout"] = "cutout"
+    p: Probability = 0.5
+    share: Annotated[float, Field(gt=0, le=1)] = 0.5  # side / the view's width; 16 of 32 px in DeVries and Taylor
+    fill: tuple[Probability, Probability, Probability] = (0.485, 0.456, 0.406)  # RGB; 0 once ImageNet's normalised
+
+
+class GaussianNoise(Operation):
+    """Normal noise of its own in every pixel and channel (Chen et al. 2020, figure 4)."""
+
+    op: Literal["gaussian_noise"] = "gaussian_noise"
+    p: Probability = 0.5
+    sigmas: tuple[Deviation, Deviation] = (0.05, 0.2)  # of the range [0, 1]; uniform, one per image
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "GaussianNoise":
+        if self.sigmas[0] > self.sigmas[1]:
+            raise ValueError("sigmas are (lowest, highest)")
+        return self
+
+
 class RotateSquare(Operation):
     """LoRot-I: rotate one random square in place by 0, 90, 180 or 270 degrees (Moon et al. 2022, section 3.2)."""
 

@@ -100,7 +100,7 @@ def test_computing_all_images_and_selecting_is_the_same_as_visiting_those_that_f
     if name == "normalize":  # draws nothing, touches all
         selected = operation.change(batch, drawn)
     else:
-        everything = getattr(operation, "change_any", operation.change)(batch.clone(), drawn)
+        everything = operation.traced(batch.clone(), drawn)
         selected = torch.where(operation.touched(drawn)[:, None, None, None], everything, batch)
     assert (selected - operation.apply(batch, drawn)).abs().max() < 1e-5
 

@@ -7,8 +7,10 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
 from sslbench.data.packed import Pictures
-from sslbench.transforms.ops.crop import CenterCrop, RandomResizedCrop
+from sslbench.transforms.native import chain, library
+from sslbench.transforms.ops.crop import RandomResizedCrop
 from sslbench.transforms.ops.resize import by_matrix_products, picture_by_picture
+from sslbench.transforms.pipeline import center_view
 
 SHAPES = [(72, 96), (64, 64), (150, 72), (37, 200), (256, 341)]
 CROP = RandomResizedCrop((0.08, 1.0), (3 / 4, 4 / 3))
@@ -22,18 +24,59 @@ def pictures() -> Pictures:
     )
 
 
+def natively(pictures: Pictures, boxes: dict, size: int) -> torch.Tensor:
+    native = library.native()
+    if native is None:
+        pytest.skip(library.configure("auto"))
+    images, _ = chain.make(native, (pictures, boxes), size, [])
+    levels = (images * 255).round().to(torch.uint8)
+    assert torch.equal(levels / 255, images)  # in [0, 1], whole levels, divided as torch divides
+    return levels
+
+
 def boxes_of(pictures: Pictures) -> dict:
     return CROP.draw(pictures.heights, pictures.widths, torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("size", [32, 33, 64, 96, 224])
-def test_crops_are_bit_equal_to_torchvisions_resized_crop_on_uint8(pictures, size):
+@pytest.mark.parametrize("way", [picture_by_picture, natively])
+@pytest.mark.parametrize("size", [7, 32, 33, 64, 96, 224])
+def test_crops_are_bit_equal_to_torchvisions_resized_crop_on_uint8(pictures, size, way):
     boxes = boxes_of(pictures)
-    resized = picture_by_picture(pictures, boxes, size)
+    resized = way(pictures, boxes, size)
     for i in range(len(pictures)):
         box = [int(boxes[name][i]) for name in ("top", "left", "height", "width")]
         expected = tv.resized_crop(pictures.picture(i), *box, [size, size], antialias=True)
         assert torch.equal(resized[i], expected), (i, box)
+
+
+def test_native_crops_are_bit_equal_to_torchs_for_every_length_and_size():
+    """Noise, so that a single weight that is rounded otherwise shows."""
+    seed = torch.Generator().manual_seed(0)
+    picture = torch.randint(0, 256, (3, 400, 400), generator=seed, dtype=torch.uint8)
+    n = 400
+    batch = Pictures(
+        picture.permute(1, 2, 0).reshape(-1), torch.zeros(n).long(), *[torch.full((n,), 400)] * 2, 400, 400
+    )
+    length = torch.arange(1, n + 1)
+    boxes = {"top": n - length, "left": torch.zeros(n).long(), "height": length, "width": length.flip(0)}
+    for size in (1, 8, 31, 64, 96, 128, 160, 192, 224, 255):
+        assert torch.equal(natively(batch, boxes, size), picture_by_picture(batch, boxes, size)), size
+
+
+@pytest.mark.parametrize("height", [1, 3000])
+def test_native_crops_of_extreme_shapes_are_bit_equal_to_torchs(height):
+    seed = torch.Generator().manual_seed(0)
+    batch = Pictures.from_list(
+        [torch.randint(0, 256, (3, height, w), generator=seed, dtype=torch.uint8) for w in (1, 7, 2000)]
+    )
+    whole = {
+        "top": torch.zeros(3).long(),
+        "left": torch.zeros(3).long(),
+        "height": batch.heights,
+        "width": batch.widths,
+    }
+    for size in (1, 2, 64):
+        assert torch.equal(natively(batch, whole, size), picture_by_picture(batch, whole, size)), size
 
 
 @pytest.mark.parametrize("size", [32, 33, 64, 96, 224])
@@ -61,16 +104,21 @@ def test_a_crop_of_a_slice_reads_the_right_pictures(pictures):
     assert torch.equal(picture_by_picture(shifted, later, 33), picture_by_picture(pictures, boxes, 33)[2:])
 
 
+@pytest.mark.parametrize("mode", ["auto", "eager"])
 @pytest.mark.parametrize("ratio", [1.0, 256 / 224])
-def test_the_evaluation_crop_is_torchvisions_centre_crop_resized(pictures, ratio):
-    crop = CenterCrop(ratio)
-    images = crop.apply(pictures, crop.draw(pictures.heights, pictures.widths), 48)
+def test_the_evaluation_crop_is_torchvisions_centre_crop_resized(pictures, ratio, mode):
+    try:
+        library.configure(mode)
+        mean, std = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
+        images = center_view(pictures, 48, ratio, mean=mean, std=std).images
+    finally:
+        library.configure("auto")
     for i in range(len(pictures)):
         picture = pictures.picture(i)
         side = round(min(picture.shape[1:]) / ratio)
         top, left = (picture.shape[1] - side) // 2, (picture.shape[2] - side) // 2
         expected = tv.resized_crop(picture, top, left, side, side, [48, 48], antialias=True)
-        assert torch.equal(images[i], expected / 255), i
+        assert torch.equal(images[i], tv.normalize(expected / 255, mean, std)), i
 
 
 @pytest.mark.parametrize(

@@ -106,3 +106,37 @@ def test_reading_the_configuration_imports_no_torch():
         "Plan(load(yaml.safe_load(open('config.yaml')))).report(); assert 'torch' not in sys.modules, 'torch was imported'"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=fingerprint.ROOT)
+
+
+def test_c_sources_count_in_what_uses_them_and_nowhere_else(tmp_path, monkeypatch):
+    package = tmp_path / "sslbench" / "compiled"
+    package.mkdir(parents=True)
+    (package / "load.py").write_text("NAME = 'fast.c'\n")
+    (package / "fast.c").write_text("int one(void) { return 1; }\n")
+    (tmp_path / "sslbench" / "user.py").write_text("from sslbench.compiled import load\n")
+    (tmp_path / "sslbench" / "other.py").write_text("import os\n")
+    monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
+
+    def forget() -> None:
+        for cached in (fingerprint._digest, fingerprint._module_digest, fingerprint._imports):
+            cached.cache_clear()
+
+    def digests() -> list[str]:
+        forget()
+        return [fingerprint.code_digest(f"sslbench.{name}") for name in ("user", "other")]
+
+    try:
+        monkeypatch.setattr(fingerprint, "library_version", lambda name: "1")
+        before = digests()
+        (package / "fast.c").write_text("int one(void) { return 2; }\n")
+        after = digests()
+    finally:
+        monkeypatch.undo()
+        forget()
+    assert before[0] != after[0] and before[1] == after[1]
+
+
+def test_the_c_source_of_views_counts_in_every_training():
+    library = "sslbench.transforms.native.library"
+    assert library in fingerprint.closure("sslbench.engine.fit")
+    assert "views.c" in {path.name for path in fingerprint.compiled_sources(fingerprint.source_file(library))}

@@ -1,12 +1,13 @@
 """What every batched operation shares: parameters drawn per image, and images that did not fire left bit-identical."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 Parameters = dict[str, Tensor]  # every tensor has one row per image
+NativeForm = tuple[str, Sequence[Tensor | float]]  # a function of native/views.c, and the numbers that it reads
 
 CACHED_BYTES = 1 << 20  # images worked on at a time on a CPU: what stays in a core's own cache
 
@@ -36,6 +37,9 @@ class BatchedOperation:
     same device. A subclass writes ``change``, which treats every image it is given. On a CPU only the images that
     fired are visited, a cache's worth at a time; elsewhere all are computed and selected, so that nothing waits for
     the device.
+
+    An operation may have a second form for CPUs, a C function in native/views.c: then it writes ``native`` too.
+    Without one it works all the same, more slowly.
     """
 
     geometric = False  # whether it moves pixels, and so applies to maps of locations too
@@ -54,6 +58,15 @@ class BatchedOperation:
     def touched(self, parameters: Parameters) -> Tensor:
         """bool [n]: the images that ``change`` would alter."""
         return parameters["fired"]
+
+    def native(self, parameters: Parameters) -> NativeForm:
+        """The C function's name, and its numbers in order: tensors [n] or [n, k] on the CPU, or what is the same for
+        all images. It is called for images that are ``touched``. Only asked where a subclass has written it."""
+        raise NotImplementedError
+
+    def traced(self, images: Tensor, parameters: Parameters) -> Tensor:
+        """``change`` for a compiled graph (compiled.py), in the steps that suit it; ``images`` stay as they are."""
+        return self.change(images, parameters)
 
     def groups(self, parameters: Parameters) -> Iterator[Tensor]:
         """Rows of touched images that can be changed together, on a CPU."""

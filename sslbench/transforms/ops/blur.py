@@ -5,8 +5,9 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from sslbench.transforms.ops.batched import BatchedOperation, Parameters, uniform
+from sslbench.transforms.ops.batched import BatchedOperation, NativeForm, Parameters, uniform
 
 REACH = 4  # the kernel is cut off at this many of the largest standard deviations: 6e-5 of its mass lies beyond
 BLOCK = 32  # rows of the band matrix that are multiplied together where an image is larger than WHOLE
@@ -32,12 +33,13 @@ class GaussianBlur(BatchedOperation):
         drawn["sigma"] = uniform(n, *self.sigmas, generator)
         return drawn
 
+    def native(self, parameters: Parameters) -> NativeForm:
+        return "gaussian_blur", (parameters["sigma"], self.radius)
+
     def change(self, images: Tensor, parameters: Parameters) -> Tensor:
         n, channels, height, width = images.shape
         radius = min(self.radius, height - 1, width - 1)
-        offsets = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
-        kernel = torch.exp(-0.5 * (offsets / parameters["sigma"].to(images.dtype)[:, None]) ** 2)
-        kernel = kernel / kernel.sum(dim=1, keepdim=True)  # [n, 2 radius + 1]
+        kernel = _kernel(parameters["sigma"], radius, images)
         precision = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision("highest")
         try:
@@ -53,6 +55,23 @@ class GaussianBlur(BatchedOperation):
         finally:
             torch.set_float32_matmul_precision(precision)
         return blurred
+
+    def traced(self, images: Tensor, parameters: Parameters) -> Tensor:
+        """A sum of shifted images: no matrices, so nothing but loads that a kernel keeps close."""
+        height, width = images.shape[-2:]
+        radius = min(self.radius, height - 1, width - 1)
+        taps = _kernel(parameters["sigma"], radius, images)[:, :, None, None, None].unbind(1)  # each [n, 1, 1, 1]
+        wide = pad(images, (radius, radius, 0, 0), mode="reflect")
+        across = sum(tap * wide[..., i : i + width] for i, tap in enumerate(taps))
+        tall = pad(across, (0, 0, radius, radius), mode="reflect")
+        return sum(tap * tall[..., i : i + height, :] for i, tap in enumerate(taps))
+
+
+def _kernel(sigma: Tensor, radius: int, images: Tensor) -> Tensor:
+    """[n, 2 radius + 1], each row a Gaussian of sum 1."""
+    offsets = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
+    kernel = torch.exp(-0.5 * (offsets / sigma.to(images.dtype)[:, None]) ** 2)
+    return kernel / kernel.sum(dim=1, keepdim=True)
 
 
 def _blocks(length: int, radius: int) -> list[tuple[slice, slice]]:

@@ -6,11 +6,21 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
-from sslbench.transforms.ops.batched import BatchedOperation, Parameters, constant, uniform
+from sslbench.transforms.ops.batched import BatchedOperation, NativeForm, Parameters, constant, uniform
 
 LUMA = (0.2989, 0.587, 0.114)  # torchvision's weights of red, green and blue
 STEPS = ("brightness", "contrast", "saturation", "hue")
 ORDERS = tuple(permutations(range(4)))  # 24 orders of STEPS; `order` is a position in this list
+
+
+def steps_of(order: Tensor) -> Tensor:
+    """ORDERS[order], int64 [n, 4], by arithmetic: a compiled graph would send a table to the device in every call."""
+    first, second, swapped = order // 6, order % 6 // 2, order % 2
+    second = second + (second >= first)
+    lowest = torch.where((first == 0) | (second == 0), torch.where((first == 1) | (second == 1), 2, 1), 0)
+    highest = 6 - first - second - lowest
+    third = torch.where(swapped == 0, lowest, highest)
+    return torch.stack([first, second, third, lowest + highest - third], dim=1)
 
 
 def luma(images: Tensor) -> Tensor:
@@ -33,7 +43,7 @@ def shift_hue(images: Tensor, turns: Tensor) -> Tensor:
     slope = torch.where(is_red, green - blue, torch.where(is_green, blue - red, red - green))
     third = torch.where(is_red, 0.0, torch.where(is_green, 1 / 3, 2 / 3))
     hue = slope.div_(chroma.mul(6).clamp_min_(1e-12)).add_(third).add_(turns[:, None, None])  # in turns; 0 for grey
-    own = constant((0, 1 / 3, 2 / 3), images.dtype, images.device)[:, None, None]
+    own = (torch.arange(3, dtype=images.dtype, device=images.device) / 3)[:, None, None]
     away = hue[:, None] - own  # [n, 3, h, w]
     away = away.sub_(away.round()).abs_()
     return away.mul_(-6).add_(2).clamp_(0, 1).mul_(chroma[:, None]).add_(low[:, None])
@@ -63,6 +73,11 @@ class ColorJitter(BatchedOperation):
         drawn["order"] = torch.randint(len(ORDERS), (n,), generator=generator)
         return drawn
 
+    def native(self, parameters: Parameters) -> NativeForm:
+        orders = tuple(tuple(step if step in self.used else -1 for step in order) for order in ORDERS)
+        turns = constant(orders, torch.int64, parameters["order"].device)[parameters["order"]]  # [n, 4]
+        return "color_jitter", (*(parameters[name] for name in STEPS), turns)
+
     def groups(self, parameters: Parameters) -> Iterator[Tensor]:
         order = torch.where(parameters["fired"], parameters["order"], len(ORDERS))
         by_order = order.argsort(stable=True).split(order.bincount(minlength=len(ORDERS) + 1).tolist())
@@ -71,7 +86,7 @@ class ColorJitter(BatchedOperation):
     def change(self, images: Tensor, parameters: Parameters) -> Tensor:
         if images.device.type == "cpu":  # all of one order, see groups
             return self._in_order(images, parameters, ORDERS[int(parameters["order"][0])])
-        return self.change_any(images, parameters)
+        return self.traced(images, parameters)
 
     def _in_order(self, images: Tensor, parameters: Parameters, order: tuple[int, ...]) -> Tensor:
         """Overwrites ``images``."""
@@ -91,13 +106,13 @@ class ColorJitter(BatchedOperation):
                 images = images.mul_(factor).add_(grey).clamp_(0, 1)
         return images
 
-    def change_any(self, images: Tensor, parameters: Parameters) -> Tensor:
+    def traced(self, images: Tensor, parameters: Parameters) -> Tensor:
         """The same for images of mixed orders, with one fixed series of steps: nothing is read from the device.
 
         Brightness, contrast and saturation are one blend, f x + (1 - f) base, with base nought, the mean brightness
         and the pixel's brightness; images whose turn is hue's are blended with f = 1, which changes no bit.
         """
-        order = constant(ORDERS, torch.int64, images.device)[parameters["order"]]  # [n, 4]
+        order = steps_of(parameters["order"])  # [n, 4]
         one = torch.ones_like(parameters["hue"])
         blends = [parameters[name] if position in self.used else one for position, name in enumerate(STEPS[:3])]
         factors = torch.stack([*blends, one], dim=1)  # [n, 4]
@@ -118,6 +133,9 @@ class Grayscale(BatchedOperation):
     def change(self, images: Tensor, parameters: Parameters) -> Tensor:
         return luma(images).expand_as(images)
 
+    def native(self, parameters: Parameters) -> NativeForm:
+        return "grayscale", ()
+
 
 class Solarize(BatchedOperation):
     """Values at or above ``threshold`` are inverted."""
@@ -128,3 +146,6 @@ class Solarize(BatchedOperation):
 
     def change(self, images: Tensor, parameters: Parameters) -> Tensor:
         return torch.where(images >= self.threshold, 1 - images, images)
+
+    def native(self, parameters: Parameters) -> NativeForm:
+        return "solarize", (self.threshold,)

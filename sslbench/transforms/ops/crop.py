@@ -30,7 +30,7 @@ class Crop:
         return levels.to(dtype, memory_format=torch.contiguous_format).div_(255)
 
     def locations(self, parameters: Boxes, size: int) -> Tensor:
-        """float32 [n, 2, size, size] on the CPU: (y, x) in the picture of every output pixel (resize.box_locations)."""
+        """(y, x) in its picture of every output pixel, float32 [n, 2, size, size], where the boxes lie (resize.py)."""
         return box_locations(parameters, size)
 
 

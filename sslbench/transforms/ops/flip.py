@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from sslbench.transforms.ops.batched import BatchedOperation, Parameters
+from sslbench.transforms.ops.batched import BatchedOperation, NativeForm, Parameters
 
 
 class HorizontalFlip(BatchedOperation):
@@ -13,6 +13,9 @@ class HorizontalFlip(BatchedOperation):
     def change(self, images: Tensor, parameters: Parameters) -> Tensor:
         return images.flip(-1)
 
+    def native(self, parameters: Parameters) -> NativeForm:
+        return "horizontal_flip", ()
+
 
 class VerticalFlip(BatchedOperation):
     """Top and bottom exchanged."""
@@ -21,3 +24,6 @@ class VerticalFlip(BatchedOperation):
 
     def change(self, images: Tensor, parameters: Parameters) -> Tensor:
         return images.flip(-2)
+
+    def native(self, parameters: Parameters) -> NativeForm:
+        return "vertical_flip", ()

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from sslbench.transforms.ops.batched import BatchedOperation, Parameters, constant
+from sslbench.transforms.ops.batched import BatchedOperation, NativeForm, Parameters, constant
 
 
 class Normalize(BatchedOperation):
@@ -15,6 +15,9 @@ class Normalize(BatchedOperation):
 
     def draw(self, n: int, height: int, width: int, generator: torch.Generator) -> Parameters:
         return {}
+
+    def native(self, parameters: Parameters) -> NativeForm:
+        return "normalize", (*self.mean, *self.std)
 
     def change(self, images: Tensor, parameters: Parameters) -> Tensor:
         mean, std = self._column(self.mean, images), self._column(self.std, images)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from sslbench.errors import UserError
-from sslbench.transforms.ops.batched import BatchedOperation, Parameters
+from sslbench.transforms.ops.batched import BatchedOperation, NativeForm, Parameters
 
 
 class RegionConfusion(BatchedOperation):
@@ -57,6 +57,9 @@ class RegionConfusion(BatchedOperation):
             )
             order[..., last] = order[..., last].gather(-1, shuffle)
         return order
+
+    def native(self, parameters: Parameters) -> NativeForm:
+        return "region_confusion", (self.tiles, parameters["tile"].flatten(1))
 
     def change(self, images: Tensor, parameters: Parameters) -> Tensor:
         n, channels, height, width = images.shape

@@ -41,11 +41,17 @@ def by_matrix_products(pictures: Pictures, boxes: Boxes, size: int) -> Tensor:
     """The accelerator's way: uint8 [n, 3, size, size]. Shapes come from the boxes on the CPU; nothing is waited for."""
     tall = min(_up(int(boxes["height"].max())), pictures.max_height)
     wide = min(_up(int(boxes["width"].max())), pictures.max_width)
+    table = table_of(pictures, boxes)
+    return torch.cat([_products(pictures.buffer, part, tall, wide, size) for part in table.split(AT_A_TIME, dim=1)])
+
+
+def table_of(pictures: Pictures, boxes: Boxes) -> Tensor:
+    """int64 [6, n] on the pictures' device: offset, picture's width; top, left, height and width of the box."""
     columns = (pictures.offsets, pictures.widths, boxes["top"], boxes["left"], boxes["height"], boxes["width"])
     table = torch.stack(columns)
-    if pictures.buffer.device.type == "cuda":
-        table = table.pin_memory().to(pictures.buffer.device, non_blocking=True)
-    return torch.cat([_products(pictures.buffer, part, tall, wide, size) for part in table.split(AT_A_TIME, dim=1)])
+    if pictures.device.type == "cuda":
+        table = table.pin_memory()
+    return table.to(pictures.device, non_blocking=True)
 
 
 def _up(length: int) -> int:
@@ -93,7 +99,7 @@ def weights(length: Tensor, padded: int, size: int) -> Tensor:
 def box_locations(boxes: Boxes, size: int) -> Tensor:
     """float32 [n, 2, size, size]: (y, x) of every output pixel's centre, on the scale where the centre of the
     picture's pixel k lies at k. So a box at the picture's edge reaches from -0.5 to length - 0.5."""
-    centre = (torch.arange(size, dtype=torch.float64) + 0.5) / size
+    centre = (torch.arange(size, dtype=torch.float64, device=boxes["top"].device) + 0.5) / size
     y = boxes["top"][:, None] + centre * boxes["height"][:, None] - 0.5  # [n, size]
     x = boxes["left"][:, None] + centre * boxes["width"][:, None] - 0.5
     n = len(y)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sslbench.transforms.ops.batched import BatchedOperation, Parameters, uniform
+from sslbench.transforms.ops.batched import BatchedOperation, NativeForm, Parameters, uniform
 
 
 class Rotate(BatchedOperation):
@@ -26,6 +26,9 @@ class Rotate(BatchedOperation):
         if self.degrees is not None:
             drawn["angle"] = uniform(n, -self.degrees, self.degrees, generator)
         return drawn
+
+    def native(self, parameters: Parameters) -> NativeForm:
+        return ("rotate_90", ()) if self.degrees is None else ("rotate", (parameters["angle"],))
 
     def change(self, images: Tensor, parameters: Parameters) -> Tensor:
         if self.degrees is None:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from sslbench.errors import UserError
-from sslbench.transforms.ops.batched import BatchedOperation, Parameters, integers
+from sslbench.transforms.ops.batched import BatchedOperation, NativeForm, Parameters, integers
 
 
 class RotateSquare(BatchedOperation):
@@ -41,6 +41,9 @@ class RotateSquare(BatchedOperation):
 
     def touched(self, parameters: Parameters) -> Tensor:
         return parameters["fired"] & (parameters["quarter_turns"] != 0)
+
+    def native(self, parameters: Parameters) -> NativeForm:
+        return "rotate_square", [parameters[name] for name in ("top", "left", "side", "quarter_turns")]
 
     def change(self, images: Tensor, parameters: Parameters) -> Tensor:
         n, channels, height, width = images.shape

@@ -14,18 +14,20 @@ ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 _GREY_MODES = {"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"}
 _ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
+JPEG_QUALITY = 95
 _GAP = 2.0  # JPEGs are decoded at a fraction that is still at least this many times the size wanted
 
 
 class Decoded(NamedTuple):
-    pixels: np.ndarray  # uint8 [height, width, 3]
+    pixels: np.ndarray  # uint8 [height, width, 3]; or [bytes], a baseline RGB JPEG of that size
     height: int  # as stored in the file, after EXIF orientation
     width: int
     grey: bool  # stored without colour
     digest: bytes  # of the file's bytes, 16 bytes
+    shape: tuple[int, int]  # height, width as packed
 
 
-def decode_file(file: Path, pack_size: int) -> Decoded | str:
+def decode_file(file: Path, pack_size: int, encoding: str = "pixels") -> Decoded | str:
     """The picture in ``file``, or in one phrase why there is none.
 
     Whatever a decoder raises on a broken file is that phrase: the formats are many and so are their exceptions.
@@ -34,7 +36,7 @@ def decode_file(file: Path, pack_size: int) -> Decoded | str:
         content = file.read_bytes()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large pictures and odd metadata; errors still come
-            return decode(content, pack_size)
+            return decode(content, pack_size, encoding)
     except Exception as error:
         if isinstance(error, Image.UnidentifiedImageError):
             return "is no picture that can be read"
@@ -43,11 +45,14 @@ def decode_file(file: Path, pack_size: int) -> Decoded | str:
         return " ".join(str(error).split()) or type(error).__name__
 
 
-def decode(content: bytes, pack_size: int) -> Decoded:
+def decode(content: bytes, pack_size: int, encoding: str = "pixels") -> Decoded:
     """Decode, turn upright by EXIF, make RGB and shrink the shortest side to ``pack_size`` px; nothing is enlarged.
 
     Shrinking is Pillow's bilinear filter, which is antialiased: its support grows with the factor. Alpha is laid over
     white; 16-bit greys keep their upper byte; colour profiles are ignored; of animations the first frame is taken.
+
+    With ``encoding`` jpeg the result is a JPEG: the file itself where it is a baseline one, RGB, upright and no larger
+    than that, else one made of the result at quality 95.
     """
     with Image.open(io.BytesIO(content)) as image:
         width, height = image.size
@@ -65,7 +70,17 @@ def decode(content: bytes, pack_size: int) -> Decoded:
             if upright in _SIDEWAYS:
                 height, width = width, height
         pixels = np.asarray(rgb)  # while the file is open: a picture that needed no change is read only now
-    return Decoded(pixels, height, width, grey, hashlib.blake2b(content, digest_size=16).digest())
+        shape = pixels.shape[:2]
+        if encoding == "jpeg":
+            kept = rgb is image and image.format == "JPEG" and not image.info.get("progressive")
+            pixels = np.frombuffer(content if kept else _jpeg(rgb), dtype=np.uint8)
+    return Decoded(pixels, height, width, grey, hashlib.blake2b(content, digest_size=16).digest(), shape)
+
+
+def _jpeg(rgb: Image.Image) -> bytes:
+    file = io.BytesIO()
+    rgb.save(file, "JPEG", quality=JPEG_QUALITY)
+    return file.getvalue()
 
 
 _TURNS = {  # EXIF orientation -> what makes the picture upright

@@ -1,5 +1,6 @@
 """Packed pictures for training: one buffer, opened once, gathered from without copying."""
 
+import mmap
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sslbench.data import packformat, splits
+from sslbench.data import jpegs, packformat, splits
 from sslbench.data.storage import set_aside
 from sslbench.errors import UserError
 
@@ -38,10 +39,17 @@ class Pictures:
         start, height, width = int(self.offsets[i]), int(self.heights[i]), int(self.widths[i])
         return self.buffer[start : start + height * width * 3].view(height, width, 3).permute(2, 0, 1)
 
-    def gathered(self, pin: bool = False) -> "Pictures":
-        """These pictures alone, copied back to back into a buffer of their own; ``pin``: in page-locked memory."""
+    def part(self, start: int, stop: int) -> "Pictures":
+        """The pictures [start, stop) of these, in the same buffer."""
+        rows = slice(start, stop)
+        columns = {"offsets": self.offsets[rows], "heights": self.heights[rows], "widths": self.widths[rows]}
+        return replace(self, **columns)
+
+    def gathered(self, into: torch.Tensor | None = None) -> "Pictures":
+        """These pictures alone, copied back to back to the beginning of ``into``, or into a buffer of their own."""
         sizes = self.heights * self.widths * 3
-        buffer = torch.empty(int(sizes.sum()), dtype=torch.uint8, device=self.device, pin_memory=pin)
+        total = int(sizes.sum())
+        buffer = torch.empty(total, dtype=torch.uint8, device=self.device) if into is None else into[:total]
         pieces = zip(self.offsets.tolist(), sizes.tolist(), strict=True)
         torch.cat([self.buffer[start : start + size] for start, size in pieces], out=buffer)
         return replace(self, buffer=buffer, offsets=sizes.cumsum(0) - sizes)
@@ -53,7 +61,11 @@ class Pictures:
         """
         if device.type == self.device.type:
             return self
-        mine = self.gathered(pin=device.type == "cuda")
+        into = None
+        if device.type == "cuda":
+            size = int((self.heights * self.widths * 3).sum())
+            into = torch.empty(size, dtype=torch.uint8, pin_memory=True)
+        mine = self.gathered(into)
         return replace(mine, buffer=mine.buffer.to(device, non_blocking=True))
 
     @classmethod
@@ -84,16 +96,20 @@ class PackedSet:
         self.heights = torch.from_numpy(index["heights"].astype(np.int64))
         self.widths = torch.from_numpy(index["widths"].astype(np.int64))
         self._offsets = torch.from_numpy(index["offsets"].astype(np.int64))
+        self.jpeg = "lengths" in index
+        self._lengths = torch.from_numpy(index["lengths"]) if self.jpeg else self.heights * self.widths * 3
+        self.decode_on = torch.device("cpu")  # where JPEGs are decoded
         self._stored = packformat.read_splits(folder, manifest)
+        with (folder / "pixels.bin").open("rb") as file:
+            self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", UserWarning
-            )  # torch has no read-only tensors and says so of read-only memory
-            self._buffer = torch.from_numpy(np.memmap(folder / "pixels.bin", dtype=np.uint8, mode="r"))
+            warnings.simplefilter("ignore", UserWarning)  # torch says of read-only memory that it has none such
+            self._buffer = torch.frombuffer(self._mapped, dtype=torch.uint8)
 
     @classmethod
     def open(cls, folder: Path, verify: bool = False) -> "PackedSet":
-        """Open the pack in ``folder``; sizes and shapes are always checked, the content hash if ``verify``.
+        """Open the pack in ``folder``; sizes and shapes are always checked, the content hash if ``verify``: once, and
+        again when a file has changed since.
 
         Raises UserError where there is no pack, or a damaged one, which is renamed to ``<folder>.broken-<n>``.
         """
@@ -126,23 +142,52 @@ class PackedSet:
         """Move all pixels to ``device``, once, in blocks; returns this set."""
         device = torch.device(device)
         if device.type != self._buffer.device.type:
-            moved = torch.empty_like(self._buffer, device=device)
-            for start in range(0, len(moved), _BLOCK):
-                moved[start : start + _BLOCK].copy_(self._buffer[start : start + _BLOCK])
-            self._buffer = moved
+            self._copy_to(torch.empty_like(self._buffer, device=device))
         return self
 
+    def load(self, pin: bool) -> "PackedSet":
+        """Copy all pixels into memory of this process, page-locked for a GPU if ``pin``; returns this set.
+
+        Raises RuntimeError where so much memory cannot be locked; the set is then as it was.
+        """
+        self._copy_to(torch.empty(len(self._buffer), dtype=torch.uint8, pin_memory=pin))
+        return self
+
+    def _copy_to(self, memory: torch.Tensor) -> None:
+        for start in range(0, len(memory), _BLOCK):
+            memory[start : start + _BLOCK].copy_(self._buffer[start : start + _BLOCK])
+        self._buffer, self._mapped = memory, None
+
+    def expect(self, indices: torch.Tensor) -> None:
+        """Ask the system to read the pictures at ``indices`` from the disk in the background, if it is mapped."""
+        if self._mapped is None or not hasattr(mmap, "MADV_WILLNEED"):
+            return
+        starts = self._offsets[indices]
+        ends = starts + self._lengths[indices]
+        for start, end in zip((starts // mmap.PAGESIZE * mmap.PAGESIZE).tolist(), ends.tolist(), strict=True):
+            self._mapped.madvise(mmap.MADV_WILLNEED, start, end - start)
+
     def batch(self, indices: torch.Tensor) -> Pictures:
-        """The pictures at ``indices`` (int64 [n], CPU), in that order."""
+        """The pictures at ``indices`` (int64 [n], CPU), in that order; JPEGs are decoded here, on ``decode_on``."""
         sizes = self.manifest["max_height"], self.manifest["max_width"]
+        if self.jpeg:
+            pieces = zip(self._offsets[indices].tolist(), self._lengths[indices].tolist(), strict=True)
+            pictures = jpegs.decode([self._buffer[start : start + size] for start, size in pieces], self.decode_on)
+            return replace(Pictures.from_list(pictures), max_height=sizes[0], max_width=sizes[1])
         return Pictures(self._buffer, self._offsets[indices], self.heights[indices], self.widths[indices], *sizes)
 
     def _verify(self) -> None:
+        state = packformat.state(self.folder)
+        if packformat.is_verified(self.folder, state):
+            return
         pixels = self._buffer.numpy()
         blocks = (pixels[start : start + _BLOCK].data for start in range(0, len(pixels), _BLOCK))
-        found = packformat.content_sha256(blocks, self.heights.numpy(), self.widths.numpy(), self.labels, self.classes)
+        lengths = self._lengths.numpy() if self.jpeg else None
+        shapes = self.heights.numpy(), self.widths.numpy()
+        found = packformat.content_sha256(blocks, *shapes, self.labels, self.classes, lengths)
         if found != self.manifest["content_sha256"]:
             raise packformat.Unfit(f"its content hash is {found[:12]}, not {self.manifest['content_sha256'][:12]}")
         for name, split in self._stored.items():
             if splits.sha256(split) != self.manifest["splits"][name]["sha256"]:
                 raise packformat.Unfit(f"split {name!r} is not the one of its hash")
+        packformat.mark_verified(self.folder, state)

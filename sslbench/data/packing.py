@@ -5,16 +5,11 @@ the datasets that share it was asked for.
 """
 
 import hashlib
-import multiprocessing
 import os
 import shutil
-import signal
 import sys
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,15 +18,14 @@ import PIL
 from PIL import Image
 
 from sslbench.data import archives, doctor, packformat, splits
-from sslbench.data.decode import Decoded, decode_file
 from sslbench.data.fetch import read_source
 from sslbench.data.layouts.tree import top_folder
 from sslbench.data.progress import Progress, Ticker, printer
-from sslbench.data.spec import DatasetSettings, Listing
+from sslbench.data.spec import JPEG_BYTES_PER_PIXEL, DatasetSettings, Listing
 from sslbench.data.storage import one_line, require_space, write_json
+from sslbench.data.workers import decoded
 from sslbench.errors import UserError
 
-_CHUNK = 16  # pictures per task
 _SAMPLED = 100  # pictures looked at to estimate the pack's size
 _MARGIN = 1.1  # on estimates of disk space
 
@@ -57,7 +51,7 @@ def pack(
             scratch.mkdir(parents=True)
             root = top_folder(_unpacked(source, file, scratch, say))
             listing = _scan(settings, root, scratch / "unpacked", file)
-            needed = _MARGIN * _pack_bytes(root, listing, pack_size)
+            needed = _MARGIN * _pack_bytes(root, listing, pack_size, settings.encoding)
             require_space(scratch, needed, f"packing {len(listing.records):,} pictures")
             made = scratch / "pack"
             made.mkdir()
@@ -86,14 +80,15 @@ def _scan(settings: DatasetSettings, root: Path, unpacked: Path, file: Path) -> 
     return listing
 
 
-def _pack_bytes(root: Path, listing: Listing, pack_size: int) -> float:
-    """Estimated bytes of the packed pixels, from the headers of pictures spread over the listing."""
+def _pack_bytes(root: Path, listing: Listing, pack_size: int, encoding: str) -> float:
+    """Estimated bytes of the packed pictures, from the headers of pictures spread over the listing."""
     sizes = []
     for record in listing.records[:: max(1, len(listing.records) // _SAMPLED)]:
         try:
             with Image.open(root / record.path) as image:
                 factor = min(1.0, pack_size / min(image.size))
-                sizes.append(3 * image.width * image.height * factor**2)
+                per_pixel = 3 if encoding == "pixels" else JPEG_BYTES_PER_PIXEL
+                sizes.append(per_pixel * image.width * image.height * factor**2)
         except Exception:  # the unreadable are dealt with where they are decoded
             continue
     return len(listing.records) * float(np.mean(sizes or [0]))
@@ -104,6 +99,7 @@ class _Found:
     """What decoding leaves beside the pixels. Lists run over the pictures that could be read."""
 
     kept: list[int] = field(default_factory=list)  # positions in the listing
+    lengths: list[int] = field(default_factory=list)  # bytes in the pack
     shapes: list[tuple[int, int]] = field(default_factory=list)  # height, width as packed
     sizes: list[tuple[int, int]] = field(default_factory=list)  # height, width as found
     digests: list[bytes] = field(default_factory=list)
@@ -125,7 +121,7 @@ def _write(
 ) -> None:
     names = [record.path for record in listing.records]
     ticker = Ticker(say)
-    found = _write_pixels(made / "pixels.bin", root, names, pack_size, jobs, ticker)
+    found = _write_pixels(made / "pixels.bin", root, names, pack_size, jobs, ticker, settings.encoding)
     _judge(found.unreadable, names, settings, file)
     order = {name: label for label, name in enumerate(listing.classes)}
     labels = np.array([order.get(listing.records[p].label, -1) for p in found.kept], dtype=np.int64)
@@ -133,14 +129,16 @@ def _write(
     split_sets = _remap(listing, found.kept, labels, names)
     _check(settings, file, listing, labels, names, split_sets)
     heights, widths = np.array(found.shapes, dtype=np.int64).T
-    sizes = heights * widths * 3
+    lengths = np.array(found.lengths, dtype=np.int64)
     arrays = {
-        "offsets": np.cumsum(sizes) - sizes,
+        "offsets": np.cumsum(lengths) - lengths,
         "heights": heights,
         "widths": widths,
         "labels": labels,
         "digests": np.frombuffer(b"".join(found.digests), dtype=np.uint8).reshape(-1, 16),
     }
+    if settings.encoding != "pixels":
+        arrays["lengths"] = lengths
     packformat.write_index(made, arrays, split_sets)
     write_json(made / "names.json", names)
     findings = doctor.examine(
@@ -162,12 +160,14 @@ def _write(
         "identity": settings.identity(),
         "pack_size": pack_size,
         "count": len(names),
-        "bytes": int(sizes.sum()),
+        "bytes": int(lengths.sum()),
         "max_height": int(heights.max()),
         "max_width": int(widths.max()),
         "classes": listing.classes,
         "titles": listing.titles,
-        "content_sha256": packformat.finish(found.sha256, heights, widths, labels, listing.classes),
+        "content_sha256": packformat.finish(
+            found.sha256, heights, widths, labels, listing.classes, arrays.get("lengths")
+        ),
         "names_sha256": packformat.names_sha256(made),
         "splits": {
             name: {"train": len(split["train"]), "test": len(split["test"]), "sha256": splits.sha256(split)}
@@ -175,6 +175,8 @@ def _write(
         },
         "pillow": PIL.__version__,
     }
+    if settings.encoding != "pixels":
+        manifest["encoding"] = settings.encoding
     write_json(made / "manifest.json", manifest)
     for line in doctor.describe(findings):
         say(line)
@@ -184,62 +186,40 @@ def _write(
     )
 
 
-def _write_pixels(file: Path, root: Path, names: list[str], pack_size: int, jobs: int, ticker: Ticker) -> _Found:
-    found = _Found()
-    with file.open("wb") as pixels:
-        for position, decoded in enumerate(_decoded(root, names, pack_size, jobs)):
-            if isinstance(decoded, str):
-                found.unreadable.append((names[position], decoded))
-                ticker.say(f"{names[position]!r}: {decoded}")
-                continue
-            found.kept.append(position)
-            found.shapes.append(decoded.pixels.shape[:2])
-            found.sizes.append((decoded.height, decoded.width))
-            found.digests.append(decoded.digest)
-            found.grey += decoded.grey
-            block = np.ascontiguousarray(decoded.pixels).data
-            pixels.write(block)
-            found.sha256.update(block)
-            done = len(found.kept)
-            ticker.tick(lambda done=done: f"packed {done:,} of {len(names):,}, {done / ticker.seconds:,.0f} pictures/s")
+def _write_pixels(
+    file: Path, root: Path, names: list[str], pack_size: int, jobs: int, ticker: Ticker, encoding: str = "pixels"
+) -> _Found:
+    found, done = _Found(), 0
+    # Hashing and writing are what one process must do: side by side, and both without Python's lock.
+    with file.open("wb") as pixels, ThreadPoolExecutor(1) as writer:
+        for chunk in decoded(root, names, pack_size, jobs, encoding):
+            blocks = []
+            for position, one in enumerate(chunk, done):
+                if isinstance(one, str):
+                    found.unreadable.append((names[position], one))
+                    ticker.say(f"{names[position]!r}: {one}")
+                    continue
+                found.kept.append(position)
+                found.lengths.append(one.pixels.size)
+                found.shapes.append(one.shape)
+                found.sizes.append((one.height, one.width))
+                found.digests.append(one.digest)
+                found.grey += one.grey
+                blocks.append(np.ascontiguousarray(one.pixels).data)
+            written = writer.submit(pixels.writelines, blocks)
+            for block in blocks:
+                found.sha256.update(block)
+            written.result()
+            done += len(chunk)
+            ticker.tick(lambda done=done: _progress(done, len(names), ticker.seconds))
         pixels.flush()
         os.fsync(pixels.fileno())
     return found
 
 
-def _decoded(root: Path, names: list[str], pack_size: int, jobs: int) -> Iterator[Decoded | str]:
-    """Every picture, or why it cannot be read, in the order of ``names``; a few tasks ahead of the reader."""
-    chunks = [names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK)]
-    if jobs == 1 or len(chunks) == 1:
-        for name in names:
-            yield decode_file(root / name, pack_size)
-        return
-    # Forking is safe on Linux as long as this process has no threads of its own, and spares an import per worker.
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    with ExitStack() as stack:
-        pool = stack.enter_context(ProcessPoolExecutor(jobs, context, initializer=_ignore_interrupts))
-        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-        ahead: deque = deque()
-        for chunk in [*chunks, *[None] * (4 * jobs)]:
-            if chunk is not None:
-                ahead.append((chunk, pool.submit(_decode_chunk, root, chunk, pack_size)))
-            if len(ahead) > 4 * jobs or (chunk is None and ahead):
-                asked, future = ahead.popleft()
-                try:
-                    yield from future.result()
-                except BrokenProcessPool as error:
-                    raise UserError(
-                        f"{root}: a decoding process died at or after {asked[0]!r}: out of memory, or a picture that "
-                        "crashes its decoder; try compute.pack_jobs: 1"
-                    ) from error
-
-
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process ends the others
-
-
-def _decode_chunk(root: Path, names: list[str], pack_size: int) -> list[Decoded | str]:
-    return [decode_file(root / name, pack_size) for name in names]
+def _progress(done: int, count: int, seconds: float) -> str:
+    rate = done / seconds
+    return f"packed {done:,} of {count:,}, {rate:,.0f} pictures/s, about {(count - done) / rate:,.0f} s left"
 
 
 def _judge(unreadable: list[tuple[str, str]], names: list[str], settings: DatasetSettings, file: Path) -> None:

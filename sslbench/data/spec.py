@@ -1,11 +1,13 @@
 """What every dataset kind declares and what its scan returns, without torch."""
 
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
 from sslbench.strict import Strict
+
+JPEG_BYTES_PER_PIXEL = 1  # about what photographs take at quality 95
 
 
 class Archive(Strict):
@@ -31,6 +33,8 @@ class DatasetSettings(Strict):
     unreadable_share: Annotated[float, Field(ge=0, lt=1)] = (
         0  # this share of pictures may be unreadable; they are left out
     )
+    # In the pack: decoded pixels, or JPEGs that are decoded by the batch, where pixels would take too much room.
+    encoding: Literal["pixels", "jpeg"] = "pixels"
     evaluate_on: str | None = None  # name of a labelled dataset to probe on, where this one has no labels
 
     @model_validator(mode="after")

@@ -1,5 +1,7 @@
 """Opening a pack: no copies, cheap checks always, the hash on demand, and damaged packs out of the way."""
 
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from sslbench.data import packformat
 from sslbench.data.packed import PackedSet, Pictures
 from sslbench.errors import UserError
 from sslbench.transforms.ops.crop import RandomResizedCrop
@@ -108,6 +111,38 @@ def test_a_flipped_bit_is_found_when_verifying_and_the_pack_set_aside(pack: Path
     with pytest.raises(UserError, match=r"set aside as .*made\.broken-1, and the next run makes it anew"):
         PackedSet.open(pack, verify=True)
     assert not pack.exists() and (pack.parent / "made.broken-1" / "manifest.json").exists()
+
+
+def test_hashes_are_taken_once_and_again_when_a_file_is_another(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken, real = [], packformat.content_sha256
+    monkeypatch.setattr(packformat, "content_sha256", lambda *rest: taken.append(1) or real(*rest))
+    for _ in range(3):
+        PackedSet.open(pack, verify=True)
+    assert len(taken) == 1
+    copied = pack.with_name("copied")
+    shutil.copytree(pack, copied)  # with the note that the original was verified
+    PackedSet.open(copied, verify=True)
+    assert len(taken) == 2
+
+
+def test_damage_after_verifying_is_found_even_with_the_old_modification_time(pack: Path) -> None:
+    PackedSet.open(pack, verify=True)
+    before = (pack / "pixels.bin").stat()
+    flip(pack / "pixels.bin", 100)
+    os.utime(pack / "pixels.bin", ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(UserError, match="content hash"):
+        PackedSet.open(pack, verify=True)
+
+
+def test_a_pack_that_cannot_be_written_to_is_verified_all_the_same(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, _value: object) -> None:
+        raise PermissionError(13, "read only", str(path))
+
+    monkeypatch.setattr(packformat, "write_json", refuse)
+    PackedSet.open(pack, verify=True)
+    flip(pack / "pixels.bin", 100)
+    with pytest.raises(UserError, match="content hash"):
+        PackedSet.open(pack, verify=True)
 
 
 def test_a_cut_file_is_found_always_and_broken_packs_are_counted_up(pack: Path) -> None:

@@ -13,4 +13,4 @@ if __name__ == "__main__":
         dataset = Plan(config).packs[snakemake.wildcards.pack]
         folder = Path(snakemake.output.manifest).parent
         with about(f"datasets.{dataset.name}"):
-            pack(dataset.settings, Path(snakemake.input[0]), folder, dataset.pack_size, config.compute.pack_jobs, log)
+            pack(dataset.settings, Path(snakemake.input[0]), folder, dataset.pack_size, snakemake.threads, log)

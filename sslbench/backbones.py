@@ -4,6 +4,7 @@ Convolutional networks, channels-last ones (NHWC) and vision transformers answer
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import timm
@@ -39,6 +40,7 @@ class Backbone(nn.Module):
         timm_options: what ``timm.create_model(name, num_classes=0, **timm_options)`` needs to build the same shapes.
         num_features: width F of the pooled features.
         map_features: width of the map, which is F in most networks.
+        batch_statistics: whether a picture's features depend, in training, on the others of its batch.
 
     Raises:
         UserError: unknown name, options that the network does not take, or a size that it cannot take.
@@ -58,6 +60,7 @@ class Backbone(nn.Module):
         pooled, spatial = self._dry_run(input_size)
         self.num_features, self.map_features = pooled.shape[1], spatial.shape[1]
         self._map_sizes = {input_size: tuple(spatial.shape[2:])}
+        self.batch_statistics = any(hasattr(m, "running_var") or hasattr(m, "running_mean") for m in self.modules())
 
     def forward(self, images: Tensor) -> Tensor:
         """Pooled features [n, F] of images [n, 3, s, s]."""
@@ -67,6 +70,29 @@ class Backbone(nn.Module):
         """Pooled features [n, F] and the map [n, map_features, h, w] they are pooled from, by one forward pass."""
         features = self.model.forward_features(images)
         return self.model.forward_head(features, pre_logits=True), self._as_map(features, images)
+
+    def each(self, views: list[Tensor]) -> list[Tensor]:
+        """``forward`` of each view [n, 3, s, s]; see ``_share``."""
+        return self._share(self.forward, views)
+
+    def each_maps(self, views: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """``maps`` of each view [n, 3, s, s]; see ``_share``."""
+        return self._share(self.maps, views)
+
+    def _share(self, run: Callable, views: list[Tensor]) -> list[Any]:
+        """Views of one size share a pass, unless the network has batch statistics, which must not mix two views."""
+        if self.batch_statistics:
+            return [run(view) for view in views]
+        answers: list[Any] = [None] * len(views)
+        for size in dict.fromkeys(view.shape[1:] for view in views):
+            mine = [i for i, view in enumerate(views) if view.shape[1:] == size]
+            counts = [len(views[i]) for i in mine]
+            answer = run(torch.cat([views[i] for i in mine]) if len(mine) > 1 else views[mine[0]])
+            whole = isinstance(answer, Tensor)
+            parts = answer.split(counts) if whole else zip(*(a.split(counts) for a in answer), strict=True)
+            for i, part in zip(mine, parts, strict=True):
+                answers[i] = part
+        return answers
 
     def map_size(self, input_size: int) -> tuple[int, int]:
         """Height and width of the map of a picture of ``input_size`` px. Leaves weights and random state alone."""

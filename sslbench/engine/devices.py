@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sslbench.backbones import Backbone
 from sslbench.errors import UserError
@@ -37,6 +37,10 @@ class Device:
     def place(self, module: nn.Module) -> nn.Module:
         return module.to(device=self.torch, memory_format=self.memory_format)
 
+    def send(self, tensor: Tensor) -> Tensor:
+        """``tensor``, which lies on the CPU, on the device; the host does not wait for the copy."""
+        return (tensor.pin_memory() if self.cuda else tensor).to(self.torch, non_blocking=True)
+
     def shard(self, start: int, stop: int) -> tuple[int, int]:
         """This process's part of the pictures [start, stop) of a step."""
         share = (stop - start) // self.world
@@ -46,12 +50,6 @@ class Device:
         if self.cuda:
             return torch.cuda.get_device_name(self.torch)
         return _cpu_name()
-
-    def has_room(self, size: int) -> bool:
-        """Whether ``size`` bytes of pictures may live on the device: at most half of what is free there.
-
-        It decides how fast a step is and nothing else: see Pictures.to."""
-        return not self.cuda or size <= torch.cuda.mem_get_info(self.torch)[0] // 2
 
     def peak_memory(self) -> dict[str, int | None]:
         """Highest use so far in this process, in bytes. The allocator's figures are None on a CPU."""

@@ -18,10 +18,12 @@ from sslbench.data.packed import PackedSet
 from sslbench.engine import checkpoint
 from sslbench.engine.devices import computing
 from sslbench.engine.ledger import Ledger, versions
+from sslbench.engine.placement import place
 from sslbench.engine.progress import Progress
 from sslbench.engine.store import Entry, digest, locked
 from sslbench.engine.training import Training
 from sslbench.errors import UserError
+from sslbench.transforms.native import library
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)  # USR1: what Slurm can send ahead of a time limit
 
@@ -40,6 +42,8 @@ def fit(
     device: str = "cpu",
     threads: int = 1,
     checkpoint_minutes: float = 5.0,
+    placement: str = "auto",
+    views: library.Mode = "auto",
     progress: TextIO | None = None,
 ) -> None:
     """Make the ``outputs`` of the cell that ``settings`` describe: trained now, resumed, or linked from the store.
@@ -53,6 +57,8 @@ def fit(
         device: ``cpu``, ``cuda``, ``cuda:<n>``, or ``auto``, which is cuda where there is a GPU.
         threads: of torch's operations on the CPU. More or fewer may change the last bits of a result.
         checkpoint_minutes: between two checkpoints; 0 makes one after every step.
+        placement: where the pixels live: ``auto``, ``device``, ``pinned`` or ``mapped`` (placement.py).
+        views: how they are made on a CPU: ``auto``, ``native`` or ``eager`` (transforms/native/library.py).
         progress: where lines go, by default stderr. A bar is drawn on stderr where that is a terminal.
 
     Raises:
@@ -78,13 +84,14 @@ def fit(
                 ledger = Ledger(where, threads)
                 with ledger.section("setup"):
                     packed = PackedSet.open(pack, verify=True)  # what is published under its hash must come from it
-                    if where.has_room(packed.manifest["bytes"]):
-                        packed.to(where.torch)
-                    else:
-                        ledger.notes.append("the pictures do not fit on the device and stay in host memory")
+                    shown.say(place(packed, where, placement))
+                    made = library.configure("eager" if where.cuda else views)
+                    if not where.cuda:
+                        shown.say(made)
                     training = Training(settings, packed, where, ledger)
                     resume(training, entry, shown)
-                run(training, entry, shown, stop, checkpoint_minutes * 60)
+                with contextlib.closing(training):
+                    run(training, entry, shown, stop, checkpoint_minutes * 60)
                 identity = {"settings": settings, "code": code, "data": data, "digest": key}
                 with ledger.section("publish"):
                     files = finished_files(training, identity)

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from sslbench.engine.devices import Device
+from sslbench.transforms.native import library
 
 PACKAGES = ("torch", "torchvision", "timm", "lightly", "numpy")
 ON_DEVICE = ("augment", "step")  # a GPU works on these while the host goes ahead: its own clock counts
@@ -24,13 +25,15 @@ def now() -> str:
 
 
 def versions() -> dict[str, str | None]:
-    """Versions of Python and of the packages that decide results; None where one is not installed."""
+    """Versions of Python and of the packages that decide results; None where one is not installed. ``views``: how they
+    are made in this process."""
     found: dict[str, str | None] = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
             found[package] = str(torch.__version__) if package == "torch" else version(package)
         except PackageNotFoundError:
             found[package] = None
+    found["views"] = library.version()
     return found
 
 

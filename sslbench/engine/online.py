@@ -69,7 +69,7 @@ class OnlineProbe:
         labels = self.labels[indices]
         if len(labels) < 2 or not (labels >= 0).any():
             return
-        labels = labels.to(self.device.torch, non_blocking=True)
+        labels = self.device.send(labels)
         loss = cross_entropy(self.head(features.detach().float()), labels, ignore_index=-1)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -86,39 +86,60 @@ def ema_momentum(recipe: dict, step: int, total_steps: int) -> float:
     return end - (end - start) * (1 + math.cos(math.pi * step / max(1, total_steps))) / 2
 
 
+def weight_decay(recipe: dict, step: int, total_steps: int) -> float:
+    """The weight decay at optimiser step ``step``: constant, or a half cosine (Caron et al. 2021, section 3.2)."""
+    start, end = recipe["weight_decay"], recipe["weight_decay_end"]
+    if end is None:
+        return start
+    return end + (start - end) * (1 + math.cos(math.pi * step / max(1, total_steps))) / 2
+
+
 @torch.no_grad()
-def update_momentum(pairs: Iterable[tuple[nn.Module, nn.Module]], momentum: float) -> None:
-    """theta' <- m theta' + (1 - m) theta for the parameters of each (online, momentum) pair.
+def update_momentum(online: list[Tensor], targets: list[Tensor], momentum: float) -> None:
+    """theta' <- m theta' + (1 - m) theta for each parameter of ``online`` and of ``targets`` (momentum_parameters)."""
+    torch._foreach_mul_(targets, momentum)
+    torch._foreach_add_(targets, online, alpha=1 - momentum)
+
+
+def momentum_parameters(pairs: Iterable[tuple[nn.Module, nn.Module]]) -> tuple[list[Tensor], list[Tensor]]:
+    """All parameters of the online networks of (online, momentum) ``pairs``, and those of the momentum networks.
 
     Buffers are left alone: a momentum network's batch statistics come from its own forward passes, as in lightly.
     """
-    for online, target in pairs:
-        targets = list(target.parameters())
-        torch._foreach_mul_(targets, momentum)
-        torch._foreach_add_(targets, list(online.parameters()), alpha=1 - momentum)
+    pairs = list(pairs)
+    return [p for online, _ in pairs for p in online.parameters()], [p for _, slow in pairs for p in slow.parameters()]
 
 
 def build(recipe: dict, groups: list[dict]) -> Optimizer:
-    """The recipe's optimiser over parameter groups, in which ``lr`` is set before each step by ``set_lr``.
+    """The recipe's optimiser over parameter groups, in which ``lr`` is set before each step by ``set_rates``.
 
-    A group may override ``weight_decay`` and may hold ``lr_scale``, a factor on the learning rate (default 1).
+    On a GPU one kernel steps all parameters (``fused``); LARS is a handful of them anywhere. A group may override
+    ``weight_decay`` and may hold ``lr_scale``, a factor on the learning rate (default 1).
     """
-    groups = [{"lr_scale": 1.0, **group, "params": list(group["params"])} for group in groups]
+    groups = [
+        {"lr_scale": 1.0, "scheduled_decay": "weight_decay" not in group, **group, "params": list(group["params"])}
+        for group in groups
+    ]
     groups = [g | {"params": [p for p in g["params"] if p.requires_grad]} for g in groups]
     groups = [g for g in groups if g["params"]]
     kind, decay = recipe["optimizer"], recipe["weight_decay"]
+    # On a CPU torch's plain loop stays: fused it rounds otherwise, and a run of before would come out changed.
+    fused = all(p.device.type == "cuda" and p.is_floating_point() for g in groups for p in g["params"]) or None
     match kind:
         case "sgd":
-            return SGD(groups, lr=0.0, momentum=recipe["momentum"], weight_decay=decay)
+            return SGD(groups, lr=0.0, momentum=recipe["momentum"], weight_decay=decay, fused=fused)
         case "lars":
             return LARS(groups, lr=0.0, momentum=recipe["momentum"], weight_decay=decay)
         case "adam":
-            return Adam(groups, lr=0.0, weight_decay=decay)
+            return Adam(groups, lr=0.0, weight_decay=decay, fused=fused)
         case "adamw":
-            return AdamW(groups, lr=0.0, weight_decay=decay)
+            return AdamW(groups, lr=0.0, weight_decay=decay, fused=fused)
     raise UserError(f"recipe.optimizer is {kind!r}; it is one of sgd, lars, adam, adamw")
 
 
-def set_lr(optimizer: Optimizer, lr: float) -> None:
+def set_rates(optimizer: Optimizer, lr: float, decay: float) -> None:
+    """The step's learning rate and weight decay; a group that has its own decay keeps it."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_scale"]
+        if group["scheduled_decay"]:
+            group["weight_decay"] = decay

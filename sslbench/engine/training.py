@@ -19,6 +19,8 @@ from sslbench.methods.base import Batch, Method
 from sslbench.randomness import derived_seed
 from sslbench.transforms.pipeline import center_view
 
+ONLINE = "online_top1"  # the curve's column of the online head's accuracy
+
 
 def build_method(settings: dict, classes: int) -> Method:
     """Backbone and heads at their start, which depends on the seed and on nothing that ran before."""
@@ -29,7 +31,10 @@ def build_method(settings: dict, classes: int) -> Method:
         options["classes"] = classes
     torch.manual_seed(derived_seed(settings["seed"], "init"))
     backbone = Backbone(settings["backbone"]["name"], settings["backbone"]["options"], settings["input_size"])
-    return registry.load(f"{package}.model").Model(backbone, options, settings["input_size"])
+    method = registry.load(f"{package}.model").Model(backbone, options, settings["input_size"])
+    if tasks := settings.get("auxiliary"):
+        method = registry.load("sslbench.methods.auxiliary").WithAuxiliary(method, tasks, settings["input_size"])
+    return method
 
 
 class Training:
@@ -49,7 +54,8 @@ class Training:
         self.rows: list[dict] = []
         self.parts: list[str] = []
         self.sums: Tensor | None = None  # of the loss parts over the epoch so far, on the device, in float64
-        self.probe: OnlineProbe | None = None
+        self.watched: dict[str, Backbone] = {}  # column of the curve -> the network whose accuracy it follows
+        self.probes: dict[str, OnlineProbe] = {}
         self.method = device.place(build_method(settings, len(pack.classes)))
         if self.train["epochs"] > 0:
             self._prepare()
@@ -70,12 +76,14 @@ class Training:
                 f"training.accumulate: {self.name} needs at least {self.method.facts.min_batch} pictures at a time, "
                 f"and {self.train['batch_size']} in {self.train['accumulate']} parts leave {self.part_size}"
             )
+        self.method.check_pictures(len(train))
+        self.labels = torch.from_numpy(self.pack.labels)
         self.method.train()
         self.optimizer = optimizers.build(self.recipe, self.method.parameter_groups())
         self.peak_lr = optimizers.peak_lr(self.recipe, self.train["batch_size"])
         self.warmup = optimizers.warmup_steps(self.recipe, self.steps_per_epoch, self.total_steps)
-        self.pairs = self.method.momentum_pairs()
-        if self.pairs and self.recipe["ema_start"] is None:
+        self.online, self.momentum = optimizers.momentum_parameters(self.method.momentum_pairs())
+        if self.momentum and self.recipe["ema_start"] is None:
             raise UserError(f"recipe.ema_start is missing: {self.name} has a momentum encoder; give a number in [0, 1]")
         if self.train["compile"] and (note := compile_backbones(self.method, self.device)):
             self.ledger.notes.append(note)
@@ -84,8 +92,16 @@ class Training:
             labels = self.pack.labels
             held = holdout(labels, train, self.train["holdout"], self.seed)
             if len(held):
-                width = self.method.backbone.num_features
-                self.probe = OnlineProbe(width, len(self.pack.classes), labels, held, self.device)
+                others = self.method.watched().items()
+                self.watched = {ONLINE: self.method.backbone} | {f"{ONLINE}_{name}": net for name, net in others}
+                classes = len(self.pack.classes)
+                for column, network in self.watched.items():
+                    self.probes[column] = OnlineProbe(network.num_features, classes, labels, held, self.device)
+
+    def close(self) -> None:
+        """End the stream's thread, if it has one."""
+        if self.total_steps:
+            self.stream.close()
 
     def lr(self, step: int) -> float:
         end = self.recipe["end_lr_factor"]
@@ -107,14 +123,16 @@ class Training:
         for part in range(self.train["accumulate"]):
             self._accumulate(epoch, indices, drawn, part)
         with self.ledger.section("step"):
+            self.method.after_backward(self.step, epoch)
             if clip := self.recipe["clip_gradient_norm"]:
                 torch.nn.utils.clip_grad_norm_(self.method.parameters(), clip)
-            optimizers.set_lr(self.optimizer, self.lr(self.step))
+            decay = optimizers.weight_decay(self.recipe, self.step, self.total_steps)
+            optimizers.set_rates(self.optimizer, self.lr(self.step), decay)
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
-            if self.pairs:
-                momentum = optimizers.ema_momentum(self.recipe, self.step, self.total_steps)
-                optimizers.update_momentum(self.pairs, momentum)
+            if self.momentum:
+                share = optimizers.ema_momentum(self.recipe, self.step, self.total_steps)
+                optimizers.update_momentum(self.online, self.momentum, share)
         self.step += 1
         self.ledger.images += len(indices)
         self.ledger.views += len(indices) * len(self.settings["views"])
@@ -131,16 +149,18 @@ class Training:
             views = self.stream.views(indices, drawn, start, stop)
         labels = None
         if self.name in registry.REFERENCES:
-            labels = torch.from_numpy(self.pack.labels)[indices[start:stop]].to(self.device.torch)
+            labels = self.device.send(self.labels[indices[start:stop]])
         batch = Batch(views=views, labels=labels, epoch=epoch, step=self.step, total_steps=self.total_steps)
         with self.ledger.section("step"):
             with self.device.autocast():
                 losses = self.method.loss(batch)
             (losses["loss"].sum() / self.train["accumulate"]).backward()  # some losses have shape [1]
             self._add(losses)
-        if self.probe and self.method.last_features is not None:
+        if self.probes and self.method.last_features is not None:
+            others = {f"{ONLINE}_{name}": features for name, features in self.method.last_watched.items()}
             with self.ledger.section("evaluate"):
-                self.probe.learn(self.method.last_features, indices[start:stop])
+                for column, features in ({ONLINE: self.method.last_features} | others).items():
+                    self.probes[column].learn(features, indices[start:stop])
 
     def _add(self, losses: dict[str, Tensor]) -> None:
         if not self.parts:
@@ -174,14 +194,14 @@ class Training:
 
     def _close(self, epoch: int) -> None:
         row = {"epoch": epoch + 1, "step": self.step, "lr": self.lr(self.step - 1), **self.means()}
-        if self.pairs:
+        if self.momentum:
             row["ema"] = optimizers.ema_momentum(self.recipe, self.step - 1, self.total_steps)
-        if self.probe:
-            last = self.step == self.total_steps
-            row["online_top1"] = None
-            if last or (epoch + 1) % self.train["measure_every"] == 0:
+        due = self.step == self.total_steps or (epoch + 1) % self.train["measure_every"] == 0
+        for column, probe in self.probes.items():
+            row[column] = None
+            if due:
                 with self.ledger.section("evaluate"):
-                    row["online_top1"] = self.probe.measure(self.method.backbone, self._held_out_images)
+                    row[column] = probe.measure(self.watched[column], self._held_out_images)
         row["images"] = self.step * self.train["batch_size"]
         self.rows.append(row)
         self.sums = None
@@ -201,7 +221,7 @@ class Training:
             "rows": self.rows,
             "parts": self.parts,
             "sums": self.sums,
-            "probe": self.probe.state() if self.probe else None,
+            "probes": {column: probe.state() for column, probe in self.probes.items()},
         }
 
     def load(self, state: dict) -> None:
@@ -209,5 +229,5 @@ class Training:
         load_module_state(self.method, state["method"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.sums = None if state["sums"] is None else state["sums"].to(self.device.torch)
-        if self.probe:
-            self.probe.load(state["probe"])
+        for column, probe in self.probes.items():
+            probe.load(state["probes"][column])

@@ -62,6 +62,7 @@ class Method(nn.Module):
                 raise UserError(f"{error}. {self.facts.title} makes such views at input_size {input_size}") from error
         self.backbone = backbone
         self.last_features: Tensor | None = None  # [n, F], detached: view 0 of the last loss, for the online head
+        self.last_watched: dict[str, Tensor] = {}  # the same of each network in `watched`
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The scalar to minimise under "loss", and scalars worth plotting under names of their own."""
@@ -76,8 +77,22 @@ class Method(nn.Module):
         """(online, momentum) networks; after each step the engine moves the second's parameters towards the first's."""
         return []
 
+    def watched(self) -> dict[str, Backbone]:
+        """Networks beside the trained one whose online accuracy the curve follows, as online_top1_<name>."""
+        return {}
+
+    def check_pictures(self, n: int) -> None:
+        """Called once before training, with the number of training pictures.
+
+        Raises:
+            UserError: the method cannot be trained on so few.
+        """
+
     def before_step(self, step: int, epoch: int) -> None:
         """Called before each optimiser step's first loss."""
+
+    def after_backward(self, step: int, epoch: int) -> None:
+        """Called once the step's gradients are complete, before they are clipped and used."""
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Groups for the optimiser. One, as in lightly's benchmark: weight decay reaches norms and biases too."""
@@ -92,8 +107,8 @@ class Method(nn.Module):
         return None
 
     def features(self, views: list["View"]) -> list[Tensor]:
-        """Pooled features [n, F] of each view, view by view: batch-norm statistics never mix two views."""
-        features = [self.backbone(view.images) for view in views]
+        """Pooled features [n, F] of each view; batch statistics never mix two views (Backbone.each)."""
+        features = self.backbone.each([view.images for view in views])
         self.last_features = features[0].detach()
         return features
 

@@ -37,6 +37,7 @@ class Recipe(Strict):
     base_lr: Annotated[float, Field(gt=0)]  # at 256 pictures a step
     scale_lr: bool = True  # lr = base_lr * batch / 256; False: base_lr as it is
     weight_decay: Annotated[float, Field(ge=0)]
+    weight_decay_end: Annotated[float, Field(ge=0)] | None = None  # cosine from weight_decay to it; None: constant
     momentum: Share = 0.9  # SGD and LARS
     warmup_epochs: Annotated[float, Field(ge=0)] = 0  # linear; clipped to half of the run
     end_lr_factor: Share = 0  # cosine ends at this share of the peak
@@ -65,7 +66,19 @@ class MethodFacts(Strict):
     """What tables and the report say of a method."""
 
     title: str  # as printed: "Barlow Twins"
-    family: Literal["contrastive", "non-contrastive", "clustering", "distillation", "predictive", "reference"]
+    family: Literal[
+        "contrastive",
+        "non-contrastive",
+        "clustering",
+        "distillation",
+        "predictive",
+        "generative",
+        "pretext",
+        "reference",
+    ]
     paper: str  # authors, year, venue, arXiv id
     min_batch: int = 2  # smallest batch whose loss is defined
     needs_map: bool = False  # refuses backbones whose spatial map is 1x1
+    backbones: Literal["any", "vit"] = "any"  # vit: timm's VisionTransformer alone
+    # The loss turns, shuffles, cuts or masks the views by draws of its own, and the online head sees them so.
+    changes_views: bool = False

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import timm
 import torch
-from conftest import EQUAL, FILES, STEPS, cell, run, send
 from safetensors import safe_open
+from small_cells import EQUAL, FILES, STEPS, cell, run, send
 
 from sslbench.data.packed import PackedSet
 from sslbench.engine import optimizers
@@ -245,8 +245,8 @@ def test_the_ledger_accounts_for_the_time_and_nothing_else_differs(small_pack, t
 
 
 def test_without_a_compiler_it_trains_eagerly_and_says_so(small_pack, tmp_path, monkeypatch):
+    monkeypatch.setattr("sslbench.engine.devices.shutil.which", lambda _name: None)  # of views too
     eager = run(cell("simclr"), small_pack, tmp_path / "eager")
-    monkeypatch.setattr("sslbench.engine.devices.shutil.which", lambda _name: None)
     log = io.StringIO()
     files = run(cell("simclr", compile=True), small_pack, tmp_path / "compile", progress=log)
     assert files["backbone.safetensors"] == eager["backbone.safetensors"]
@@ -296,7 +296,7 @@ def test_labels_of_held_out_pictures_never_reach_the_online_head(small_pack):
         moved = probe_after(settings, packed)
 
     def head(training: Training) -> torch.Tensor:
-        return training.probe.head[1].weight
+        return training.probes["online_top1"].head[1].weight
 
     assert torch.equal(head(plain), head(flipped)) and not torch.equal(head(plain), head(moved))
     assert flipped.rows[-1]["online_top1"] != measured or measured == 0
@@ -348,7 +348,7 @@ def test_measuring_leaves_batch_statistics_and_modes_as_they_were(small_pack):
         before = {name: value.clone() for name, value in training.method.state_dict().items()}
         modes = [module.training for module in training.method.modules()]
         random_state = torch.get_rng_state()
-        training.probe.measure(training.method.backbone, training._held_out_images)
+        training.probes["online_top1"].measure(training.method.backbone, training._held_out_images)
     assert all(torch.equal(before[name], value) for name, value in training.method.state_dict().items())
     assert modes == [module.training for module in training.method.modules()]
     assert torch.equal(random_state, torch.get_rng_state())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import EQUAL, STEPS, Crash, cell, crash, run, send
+from small_cells import EQUAL, STEPS, Crash, cell, crash, run, send
 
 from sslbench import registry
 from sslbench.engine.fit import Interrupted
@@ -107,7 +107,7 @@ DRIVER = """
 import json, sys
 from pathlib import Path
 sys.path[:0] = [{tests!r}, {root!r}]
-from conftest import cell, run
+from small_cells import cell, run
 from sslbench.errors import job_log
 results = Path({results!r})
 with job_log(results / "log") as log:

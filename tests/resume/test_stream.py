@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import STEPS, cell
+from small_cells import STEPS, cell
 
 from sslbench.data.packed import PackedSet
 from sslbench.engine.devices import computing

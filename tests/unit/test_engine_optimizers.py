@@ -10,7 +10,7 @@ from lightly.utils.scheduler import cosine_warmup_schedule
 from torch import nn
 
 from sslbench.engine import optimizers
-from sslbench.engine.optimizers import LARS, ema_momentum, lr_factor, update_momentum, warmup_steps
+from sslbench.engine.optimizers import LARS, ema_momentum, lr_factor, momentum_parameters, update_momentum, warmup_steps
 from sslbench.methods.spec import Recipe
 
 
@@ -65,7 +65,7 @@ def test_lars_follows_the_papers_formula():
 def test_a_saved_optimiser_goes_on_bit_for_bit(kind):
     straight = network()
     optimizer = optimizers.build(recipe(optimizer=kind), [{"params": straight.parameters()}])
-    optimizers.set_lr(optimizer, 0.05)
+    optimizers.set_rates(optimizer, 0.05, 0.01)
     for step in range(6):
         if step == 3:
             resumed = copy.deepcopy(straight)
@@ -93,9 +93,17 @@ def test_groups_may_scale_the_rate_and_drop_weight_decay():
     a, b = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
     groups = [{"params": [a]}, {"params": [b], "lr_scale": 0.1, "weight_decay": 0.0}]
     optimizer = optimizers.build(recipe(), groups)
-    optimizers.set_lr(optimizer, 0.5)
+    optimizers.set_rates(optimizer, 0.5, 0.03)
     assert [g["lr"] for g in optimizer.param_groups] == [0.5, 0.05]
-    assert [g["weight_decay"] for g in optimizer.param_groups] == [0.01, 0.0]
+    assert [g["weight_decay"] for g in optimizer.param_groups] == [0.03, 0.0]
+
+
+def test_weight_decay_goes_from_its_start_to_its_end_along_half_a_cosine():
+    constant = {"weight_decay": 0.04, "weight_decay_end": None}
+    rising = {"weight_decay": 0.04, "weight_decay_end": 0.4}
+    assert [optimizers.weight_decay(constant, step, 8) for step in (0, 5, 8)] == [0.04] * 3
+    assert [optimizers.weight_decay(rising, step, 8) for step in (0, 4, 8)] == pytest.approx([0.04, 0.22, 0.4])
+    assert optimizers.weight_decay(rising, 2, 8) == pytest.approx(0.04 + 0.36 * (1 - 0.5**0.5) / 2)
 
 
 def test_the_schedule_is_lightlys_warm_up_and_cosine_at_every_step():
@@ -141,7 +149,7 @@ def test_momentum_networks_move_by_the_formula_and_keep_their_own_batch_statisti
     online, target = network(0), network(1)
     before = [p.clone() for p in target.parameters()]
     online[1].running_mean.fill_(7.0)
-    update_momentum([(online, target)], 0.9)
+    update_momentum(*momentum_parameters([(online, target)]), 0.9)
     for p, theta, old in zip(target.parameters(), online.parameters(), before, strict=True):
         torch.testing.assert_close(p, 0.9 * old + 0.1 * theta, rtol=1e-12, atol=1e-14)
     assert not target[1].running_mean.any() and all(p.requires_grad for p in target.parameters())

@@ -43,6 +43,10 @@ def test_heads_over_resnet18_have_the_sizes_of_lightlys_imagenette_benchmark():
         "prediction": [(256, 4096), (4096, 256)],
         "momentum_projection": projection,
     }
+    projection = [(512, 2048), (2048, 128)]
+    assert heads("moco") == {"projection": projection, "momentum_projection": projection}
+    layers = [(512, 2048), (2048, 2048), (2048, 256)]
+    assert heads("dino") == {"head": layers, "teacher_head": layers}
     assert heads("supervised", classes=555) == {"classifier": [(512, 555)]}
     assert heads("random") == {}
 
@@ -51,7 +55,7 @@ def test_simsiam_alone_has_a_learning_rate_that_the_batch_does_not_scale():
     settings = {name: registry.load(f"{package}.settings").Settings() for name, package in registry.METHODS.items()}
     assert [name for name, s in settings.items() if not s.recipe.scale_lr] == ["simsiam"]
     assert [name for name, s in settings.items() if s.recipe.optimizer == "lars"] == ["vicreg", "vicregl"]
-    assert [name for name, s in settings.items() if s.recipe.ema_start is not None] == ["byol"]
+    assert [name for name, s in settings.items() if s.recipe.ema_start is not None] == ["byol", "moco", "dino"]
 
 
 def test_settings_and_facts_of_every_method_load_without_torch():
@@ -101,7 +105,7 @@ def test_swavs_prototypes_have_unit_length_before_each_step_and_no_bias():
     assert model.prototypes.weight is parameter  # the optimiser holds this very tensor
 
 
-@pytest.mark.parametrize("name", ["barlowtwins", "simclr", "swav", "vicreg", "vicregl", "supervised"])
+@pytest.mark.parametrize("name", ["barlowtwins", "simclr", "swav", "vicreg", "vicregl", "moco", "supervised"])
 def test_heads_that_answer_with_a_constant_reach_the_trivial_loss(name):
     options = {"swav": SMALL | {"prototypes": 9}, "vicregl": SMALL, "supervised": {"classes": 4}}.get(name, SMALL)
     model = build(name, "test_resnet", 64, options)

@@ -39,7 +39,8 @@ class Model(Method):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         p_a, p_b = (self.prediction(self.projection(f)) for f in self.features(batch.views))  # [n, d] each
         with torch.no_grad():
-            z_a, z_b = (self.momentum_projection(self.momentum_backbone(v.images)) for v in batch.views)  # [n, d]
+            slow = self.momentum_backbone.each([view.images for view in batch.views])
+            z_a, z_b = (self.momentum_projection(f) for f in slow)  # [n, d] each
         return {"loss": byol_loss(p_a, p_b, z_a, z_b), "spread": spread(p_a)}
 
     def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:

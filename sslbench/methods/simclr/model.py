@@ -1,26 +1,34 @@
 """SimCLR: find the other view of a picture among all views in the batch.
 
-Chen, Kornblith, Norouzi, Hinton 2020, equation 1. The head (batch norm after both layers) and the loss are lightly's.
+Chen, Kornblith, Norouzi, Hinton 2020, equation 1. The head (batch norm after both layers) is lightly's.
 """
 
 import math
 from typing import Any
 
 import torch
-from lightly.loss.ntx_ent_loss import NTXentLoss
 from lightly.models.modules.heads import SimCLRProjectionHead
 from torch import Tensor
-from torch.nn.functional import cosine_similarity
+from torch.nn.functional import cosine_similarity, cross_entropy, normalize
 
 from sslbench.backbones import Backbone
 from sslbench.methods.base import Batch, Method, in_float32
+from sslbench.methods.offdiagonal import off_diagonal
 from sslbench.methods.simclr.settings import FACTS, Settings
 
 
 @in_float32
 def nt_xent_loss(z_a: Tensor, z_b: Tensor, temperature: float) -> dict[str, Tensor]:
-    """Mean over the 2n views of -s_ij / tau + log sum_k exp(s_ik / tau), with cosines s of z_a and z_b, both [n, d]."""
-    loss = NTXentLoss(temperature=temperature)(z_a, z_b)
+    """Mean over the 2n views of -s_ij / tau + log sum_k exp(s_ik / tau), with cosines s of z_a and z_b, both [n, d].
+
+    The same steps as lightly's NTXentLoss without its memory bank, which asks the device where a mask is true.
+    """
+    n = len(z_a)
+    a, b = normalize(z_a, dim=1), normalize(z_b, dim=1)
+    (aa, ab), (ba, bb) = ([torch.einsum("nc,mc->nm", x, y) / temperature for y in (a, b)] for x in (a, b))
+    of_a = torch.cat([ab, off_diagonal(aa).view(n, -1)], dim=1)  # [n, 2n - 1], the positive in column i of row i
+    of_b = torch.cat([ba, off_diagonal(bb).view(n, -1)], dim=1)
+    loss = cross_entropy(torch.cat([of_a, of_b]), torch.arange(n, device=z_a.device).repeat(2))
     with torch.no_grad():  # the two terms, for the curves
         attraction = -cosine_similarity(z_a, z_b).mean() / temperature
     return {"loss": loss, "attraction": attraction, "repulsion": loss.detach() - attraction}

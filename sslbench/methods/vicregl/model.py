@@ -11,7 +11,7 @@ from itertools import product
 from typing import Any
 
 import torch
-from lightly.loss.vicreg_loss import VICRegLoss, covariance_loss, invariance_loss, variance_loss
+from lightly.loss.vicreg_loss import invariance_loss, variance_loss
 from lightly.models.modules.heads import BarlowTwinsProjectionHead, VicRegLLocalProjectionHead
 from lightly.models.utils import nearest_neighbors
 from torch import Tensor
@@ -19,6 +19,8 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from sslbench.backbones import Backbone
 from sslbench.methods.base import Batch, Method, in_float32
+from sslbench.methods.offdiagonal import covariance_loss
+from sslbench.methods.vicreg.loss import vicreg_loss
 from sslbench.methods.vicregl.settings import FACTS, Settings
 
 
@@ -48,7 +50,7 @@ def vicregl_loss(
     pairs = [(a, b) for a, b in product(range(anchors), range(len(z))) if a != b]
     lam, mu, nu = o.invariance_weight, o.variance_weight, o.covariance_weight
     # VICReg adds the views' covariance terms, VICRegL takes their mean: the authors' two codes differ by this 2.
-    views_covariance, pair_loss = 1, VICRegLoss(lam, mu, nu / 2, eps=o.eps)
+    views_covariance, pair_loss = 1, lambda x, y: vicreg_loss(x, y, lam, mu, nu / 2, o.eps)["loss"]
     if o.form == "article":
         views_covariance, pair_loss = 2, lambda x, y: lam * invariance_loss(x, y)
 
@@ -84,7 +86,7 @@ class Model(Method):
         self.local_projection = VicRegLLocalProjectionHead(backbone.map_features, o.local_hidden_dim, o.local_out_dim)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        features, maps = zip(*(self.backbone.maps(view.images) for view in batch.views), strict=True)
+        features, maps = zip(*self.backbone.each_maps([view.images for view in batch.views]), strict=True)
         self.last_features = features[0].detach()
         z = [self.projection(f) for f in features]  # [n, D]
         local = [self.local_projection(m.flatten(2).mT) for m in maps]  # [n, F, h, w] -> [n, h*w, d]

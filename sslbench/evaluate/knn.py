@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from sslbench.evaluate.linear import TOP
+from sslbench.evaluate.linear import BLOCK, TOP, product
 
 BLOCK_BYTES = 64 * 2**20  # of similarities at a time
 
@@ -22,12 +22,14 @@ def predict(
         For each of ``k``: [m, min(5, classes)] int64, classes by falling vote, the lower class number first where votes
         are equal, -1 where a class got no vote (it is no guess then). A k above n is clipped to n.
     """
-    bank = normalize(train, dim=1).T.contiguous()  # [F, n]
+    bank = torch.empty_like(train, memory_format=torch.contiguous_format)  # [n, F]
+    for block, place in zip(train.split(BLOCK), bank.split(BLOCK), strict=True):
+        place.copy_(normalize(block, dim=1))
     deepest = min(max(k), len(train))
     rows = max(1, BLOCK_BYTES // (4 * (len(train) + classes)))
     rankings: dict[int, list[Tensor]] = {each: [] for each in k}
-    for block in normalize(test, dim=1).split(rows):
-        similarity, nearest = (block @ bank).topk(deepest, dim=1)  # [rows, deepest], falling
+    for block in test.split(rows):
+        similarity, nearest = product(normalize(block, dim=1), bank).topk(deepest, dim=1)  # [rows, deepest], falling
         # dividing a row's votes by its largest changes no ranking and cannot overflow at a low temperature
         weight = ((similarity - similarity[:, :1]) / temperature).double().exp()
         voters = labels[nearest]

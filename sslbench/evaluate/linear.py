@@ -8,9 +8,11 @@ Solver: L-BFGS (Liu & Nocedal 1989) over the whole set. The features are first t
 leaves the problem as it is (the penalty is rotation-invariant) but makes its curvature nearly diagonal: s_j h_c plus
 the penalty for axis j and class c, where s_j is the axis' variance and h_c the mean of p(1 - p). That diagonal starts
 each L-BFGS direction, so ill-conditioned features cost few more iterations than white ones.
+
+Value and gradient come from one pass over blocks of rows, so beyond the features themselves memory holds one block's
+probabilities and the steps that L-BFGS remembers, however many pictures there are.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -19,11 +21,25 @@ from torch import Tensor
 from sslbench.randomness import generator
 
 TOLERANCE = 1e-6  # nats: estimated excess of the objective over its minimum, g' H^-1 g / 2 with the diagonal H above
-SEARCH_TOLERANCE = 1e-5  # the same while penalties are compared
+SEARCH_TOLERANCE = 1e-4  # the same while penalties are compared; docs/protocol.md says why this is enough
 PATIENCE = 2  # the search ends after this many penalties in a row without a better held-out accuracy
 TOP = 5
 MEMORY = 10  # pairs of steps and gradient changes that L-BFGS remembers
-BLOCK = 4096  # rows at a time where a whole [n, F] copy in float64 is not wanted
+BLOCK = 4096  # rows at a time where a whole [n, F] copy is not wanted
+BLOCK_VALUES = 2**20  # probabilities at a time: a block of them stays in a core's cache between its uses
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """a [n, k] times b [m, k] transposed, float32, either in any strides.
+
+    By oneDNN where torch has it: torch's own product is MKL's, which on AMD processors reaches half the rate.
+    """
+    if ONEDNN:
+        return torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
+    return a @ b.T
+
+
+ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 class Standardiser(NamedTuple):
@@ -45,8 +61,10 @@ class Standardiser(NamedTuple):
     def __call__(self, features: Tensor) -> Tensor:
         """Standardised live channels of features [n, F], float32 [n, live]."""
         mean, deviation = self.mean[self.live], self.deviation[self.live]
-        blocks = (((block[:, self.live] - mean) / deviation).float() for block in features.split(BLOCK))
-        return torch.cat(list(blocks))
+        found = features.new_empty(len(features), len(mean), dtype=torch.float32)
+        for block, place in zip(features.split(BLOCK), found.split(BLOCK), strict=True):
+            place.copy_((block[:, self.live] - mean) / deviation)
+        return found
 
 
 def moments(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,6 +81,16 @@ def moments(features: Tensor) -> tuple[Tensor, Tensor]:
     return origin + shift, square / len(features) - shift.square() + (origin + shift).square()
 
 
+class Memory(NamedTuple):
+    """What L-BFGS remembers, newest last: steps, and by how much the *cross-entropy's* gradient changed along them.
+
+    The penalty's share is a known multiple of the step, so the memory of one penalty serves the next.
+    """
+
+    steps: list[Tensor]  # each [F + 1, classes]
+    changes: list[Tensor]
+
+
 class Fit(NamedTuple):
     """A solved probe. ``weights`` [F + 1, classes]: the last row is the bias."""
 
@@ -71,6 +99,7 @@ class Fit(NamedTuple):
     iterations: int
     excess: float  # estimated nats above the minimum
     converged: bool
+    memory: Memory
 
 
 def solve(
@@ -78,7 +107,7 @@ def solve(
     labels: Tensor,
     classes: int,
     penalty: float,
-    start: Tensor | None = None,
+    start: Fit | None = None,
     max_iterations: int = 500,
     tolerance: float = TOLERANCE,
 ) -> Fit:
@@ -88,90 +117,94 @@ def solve(
         design: [n, F + 1] float32 in principal axes, last column ones.
         labels: [n] int64 in [0, classes).
         penalty: weight of |W|^2 / 2 beside the mean cross-entropy, > 0.
-        start: [F + 1, classes] to start from, zeros where None.
+        start: the fit of a problem alike (another penalty, some of the pictures) to start from; zeros where None.
         max_iterations: after these the fit is returned as it is, with ``converged`` False.
         tolerance: nats, see TOLERANCE.
     """
-    n, axes = design.shape
-    weights = design.new_zeros(axes, classes) if start is None else start.clone()
-    variance = design.square().mean(0)[:, None]  # [F + 1, 1]
+    weights = design.new_zeros(design.shape[1], classes) if start is None else start.weights.clone()
+    square = sum(block.square().sum(0) for block in design.split(BLOCK))
+    variance = (square / len(design))[:, None]  # [F + 1, 1]
     decay = torch.full_like(variance, penalty)
     decay[-1] = 0  # the bias is free
-    target = labels[:, None]
 
-    def cross_entropy(logits: Tensor) -> tuple[float, Tensor]:
-        """Mean cross-entropy in float64 and the log-probabilities [n, classes]."""
-        log_p = torch.log_softmax(logits, 1)
-        return -float(log_p.gather(1, target).double().mean()), log_p
+    def objective(weights: Tensor) -> tuple[float, Tensor, Tensor]:
+        """The objective in float64, its gradient and its diagonal curvature, both [F + 1, classes]."""
+        fit, slope, spread = cross_entropy(design, labels, weights)
+        value = fit + 0.5 * float((decay * weights.square()).sum(dtype=torch.float64))
+        return value, slope.addcmul_(decay, weights), variance * spread + decay
 
-    def gradient(log_p: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradient of the objective and its diagonal curvature, both [F + 1, classes]. Consumes log_p."""
-        p = log_p.exp_()
-        spread = (p.mean(0) - p.square().mean(0)).clamp(min=1e-8)  # [classes], h_c
-        p.scatter_add_(1, target, p.new_full((1, 1), -1.0).expand(n, 1))
-        return design.T @ p / n + decay * weights, variance * spread + decay
-
-    logits = design @ weights
-    fit, log_p = cross_entropy(logits)
-    value = fit + 0.5 * float((decay * weights.square()).double().sum())
-    slope, curvature = gradient(log_p)
-    steps: list[Tensor] = []
-    changes: list[Tensor] = []
-    excess = 0.5 * float((slope.square() / curvature).double().sum())
+    value, slope, curvature = objective(weights)
+    memory = Memory([], []) if start is None else Memory(*(list(part) for part in start.memory))
+    excess = 0.5 * float((slope.square() / curvature).sum(dtype=torch.float64))
     iteration = 0
     while excess > tolerance and iteration < max_iterations:
         iteration += 1
-        direction = two_loops(slope, steps, changes, lambda g, c=curvature: g / c)
-        descent = float((direction * slope).double().sum())
+        changes = [change + decay * step for step, change in zip(*memory, strict=True)]
+        direction = two_loops(slope, memory.steps, changes, curvature)
+        descent = dot(direction, slope)
         if descent >= 0:  # rounding has spoilt the memory: start it again
-            steps.clear()
-            changes.clear()
+            memory = Memory([], [])
             direction = -slope / curvature
-            descent = float((direction * slope).double().sum())
-        along = design @ direction  # logits are linear in the step, so a trial costs no further product
-        cross = float((decay * weights * direction).double().sum())
-        square = float((decay * direction.square()).double().sum())
-        ridge = 0.5 * float((decay * weights.square()).double().sum())
+            descent = dot(direction, slope)
         step = 1.0
         for _ in range(20):
-            trial = logits + step * along
-            fit, log_p = cross_entropy(trial)
-            new = fit + ridge + step * cross + 0.5 * step * step * square
+            trial = weights + step * direction
+            new, ahead, ahead_curvature = objective(trial)
             if new <= value + 1e-4 * step * descent + 1e-8 * abs(value):  # Armijo, with room for float32 rounding
                 break
             wanted = -0.5 * descent * step * step / max(new - value - step * descent, 1e-30)
             step = min(max(wanted, 0.1 * step), 0.5 * step)
         else:
             break  # no descent is left above rounding
-        logits, value, move = trial, new, step * direction
-        weights += move
-        before = slope
-        slope, curvature = gradient(log_p)
-        excess = 0.5 * float((slope.square() / curvature).double().sum())
-        change = slope - before
-        if float((change * move).double().sum()) > 0:
-            steps.append(move)
-            changes.append(change)
-            del steps[:-MEMORY], changes[:-MEMORY]
-        if iteration % 50 == 0:
-            logits = design @ weights  # sheds the rounding of the running sum
-    return Fit(weights, value, iteration, excess, excess <= tolerance)
+        move, change = trial - weights, ahead - slope
+        weights, value, slope, curvature = trial, new, ahead, ahead_curvature
+        excess = 0.5 * float((slope.square() / curvature).sum(dtype=torch.float64))
+        if dot(change, move) > 0:
+            memory.steps.append(move)
+            memory.changes.append(change - decay * move)
+            del memory.steps[:-MEMORY], memory.changes[:-MEMORY]
+    return Fit(weights, value, iteration, excess, excess <= tolerance, memory)
 
 
-def two_loops(slope: Tensor, steps: list[Tensor], changes: list[Tensor], inverse: Callable[[Tensor], Tensor]) -> Tensor:
-    """L-BFGS' direction, -H slope, where ``inverse`` applies the first guess of the inverse Hessian."""
-    rates = [1.0 / float((s * y).double().sum()) for s, y in zip(steps, changes, strict=True)]
+def cross_entropy(design: Tensor, labels: Tensor, weights: Tensor) -> tuple[float, Tensor, Tensor]:
+    """Mean cross-entropy, its gradient [F + 1, classes], and each class's mean of p(1 - p) [classes].
+
+    Sums over blocks of rows whose probabilities stay in cache; no [n, classes] is ever held.
+    """
+    n, classes = len(design), weights.shape[1]
+    rows = min(max(BLOCK_VALUES // classes, 64), 2 * BLOCK)
+    total, slope = 0.0, torch.zeros_like(weights)
+    share, square = weights.new_zeros(classes), weights.new_zeros(classes)
+    for x, label in zip(design.split(rows), labels.split(rows), strict=True):
+        log_p = torch.log_softmax(product(x, weights.T), 1)
+        target = label[:, None]
+        total -= float(log_p.gather(1, target).sum(dtype=torch.float64))
+        p = log_p.exp_()
+        share += p.sum(0)
+        square += p.square().sum(0)
+        p.scatter_add_(1, target, p.new_full((1, 1), -1.0).expand(len(x), 1))
+        slope += product(x.T, p.T)
+    return total / n, slope / n, ((share - square) / n).clamp(min=1e-8)
+
+
+def dot(a: Tensor, b: Tensor) -> float:
+    return float(torch.dot(a.flatten(), b.flatten()))
+
+
+def two_loops(slope: Tensor, steps: list[Tensor], changes: list[Tensor], curvature: Tensor) -> Tensor:
+    """L-BFGS' direction, -H slope, where 1 / ``curvature`` is the first guess of the inverse Hessian H."""
+    rates = [1.0 / dot(s, y) for s, y in zip(steps, changes, strict=True)]
     shares = []
     q = slope.clone()
     for s, y, rate in reversed(list(zip(steps, changes, rates, strict=True))):
-        shares.append(rate * float((s * q).double().sum()))
-        q -= shares[-1] * y
-    direction = inverse(q)
+        shares.append(rate * dot(s, q))
+        q.sub_(y, alpha=shares[-1])
+    direction = q / curvature
     if steps:
         s, y = steps[-1], changes[-1]
-        direction = direction * (float((s * y).double().sum()) / float((y * inverse(y)).double().sum()))
+        direction *= dot(s, y) / dot(y, y / curvature)
     for s, y, rate, share in zip(steps, changes, rates, reversed(shares), strict=True):
-        direction += (share - rate * float((y * direction).double().sum())) * s
+        direction.add_(s, alpha=share - rate * dot(y, direction))
     return -direction
 
 
@@ -215,30 +248,41 @@ def probe(
     of all training pictures, the held-out ones included: it reads no label.
     """
     standardise = Standardiser.of(train)
-    features = standardise(train)
-    axes = torch.linalg.eigh((features.T @ features).double())[1].float()  # [live, live]
+    live = int(standardise.live.sum())
+    gram = torch.zeros(live, live, dtype=torch.float64)
+    for rows in train.split(BLOCK):
+        rows = standardise(rows).T
+        gram += product(rows, rows)
+    axes = torch.linalg.eigh(gram)[1].float()  # [live, live]
 
     def design(rows: Tensor) -> Tensor:
-        return torch.cat([rows @ axes, rows.new_ones(len(rows), 1)], 1)  # [n, live + 1]
+        return torch.cat([product(standardise(rows), axes.T), rows.new_ones(len(rows), 1)], 1)  # [n, live + 1]
 
-    everything = design(features)
+    # held-out pictures last, so that both parts are views of one array
     mask = held_out(labels, holdout)
-    seen, judged = everything[~mask], everything[mask]
+    order, kept = mask.long().argsort(stable=True), int((~mask).sum())
+    labels = labels[order]
+    everything = train.new_empty(len(train), live + 1)
+    for place, chosen_rows in zip(everything.split(BLOCK), order.split(BLOCK), strict=True):
+        place.copy_(design(train[chosen_rows]))
     searched: list[dict] = []
-    best, weights, chosen = -1.0, None, None
-    for penalty in sorted(set(penalties), reverse=True) if mask.any() else penalties[:0]:
-        fit = solve(seen, labels[~mask], classes, penalty, weights, max_iterations, SEARCH_TOLERANCE)
-        weights = fit.weights
-        top1 = float((rank_classes(judged @ weights)[:, 0] == labels[mask]).double().mean())
+    best, fit, chosen = -1.0, None, None
+    for penalty in sorted(set(penalties), reverse=True) if kept < len(labels) else []:
+        fit = solve(everything[:kept], labels[:kept], classes, penalty, fit, max_iterations, SEARCH_TOLERANCE)
+        right = [
+            (rank_classes(product(rows, fit.weights.T))[:, 0] == truth).sum()
+            for rows, truth in zip(everything[kept:].split(BLOCK), labels[kept:].split(BLOCK), strict=True)
+        ]
+        top1 = int(sum(right)) / (len(labels) - kept)
         searched.append({"penalty": penalty, "top1": top1, "iterations": fit.iterations, "converged": fit.converged})
         if top1 > best:
-            best, chosen, behind = top1, (penalty, weights), 0
+            best, chosen, behind = top1, (penalty, fit), 0
         elif (behind := behind + 1) == PATIENCE:
             break
     # one picture per class leaves nothing to choose on: the strongest penalty is the cautious one
-    penalty, weights = chosen or (max(penalties), None)
-    fit = solve(everything, labels, classes, penalty, weights, max_iterations)
-    ranking = torch.cat([rank_classes(design(standardise(rows)) @ fit.weights) for rows in test.split(BLOCK)])
+    penalty, fit = chosen or (max(penalties), None)
+    fit = solve(everything, labels, classes, penalty, fit, max_iterations)
+    ranking = torch.cat([rank_classes(product(design(rows), fit.weights.T)) for rows in test.split(BLOCK)])
     return Probe(ranking, penalty, searched, fit)
 
 

@@ -1,11 +1,16 @@
 """The linear probe against scipy's and scikit-learn's solutions, and its choice of penalty."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from scipy import optimize
 from scipy.special import logsumexp
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from sslbench.evaluate import knn, linear
+from sslbench.evaluate.health import geometry
 from sslbench.evaluate.linear import Standardiser, held_out, moments, probe, rank_classes, solve
 
 PENALTIES = [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
@@ -78,7 +83,7 @@ def test_solve_says_that_it_has_not_converged_when_it_is_cut_short(task):
 def test_a_start_from_the_solution_needs_no_iteration(task):
     design, labels = task
     fit = solve(design, labels, 6, 1e-2)
-    again = solve(design, labels, 6, 1e-2, start=fit.weights)
+    again = solve(design, labels, 6, 1e-2, start=fit)
     assert again.iterations == 0 and torch.equal(again.weights, fit.weights)
 
 
@@ -184,3 +189,74 @@ def test_the_same_features_give_the_same_bits():
     features, labels = pictures(600, 32, 5)
     runs = [probe(features[:500], labels[:500], features[500:], 5, penalties=PENALTIES) for _ in range(2)]
     assert torch.equal(runs[0].fit.weights, runs[1].fit.weights) and runs[0].searched == runs[1].searched
+
+
+@pytest.mark.parametrize(
+    ("separation", "decay", "penalty"), [(0.3, 4.0, 1e-4), (0.5, 5.0, 1e-5), (6.0, 0.5, 1e-5), (6.0, 0.5, 1e-2)]
+)
+def test_the_objective_is_no_worse_than_scikit_learns_on_ill_conditioned_and_on_separable_features(
+    separation, decay, penalty
+):
+    sklearn = pytest.importorskip("sklearn.linear_model")
+    features, labels = pictures(900, 64, 8, separation=separation, decay=decay)
+    train, test, seen, unseen = features[:600], features[600:], labels[:600], labels[600:]
+    found = probe(train, seen, test, 8, penalties=[penalty])
+    x, x_test = ((rows.double() - train.double().mean(0)) / train.double().std(0, correction=0)
+                 for rows in (train, test))  # fmt: skip
+    theirs = sklearn.LogisticRegression(C=1 / (600 * penalty), tol=1e-9, max_iter=20000).fit(x, seen)
+    loss = -theirs.predict_log_proba(x)[np.arange(600), seen].mean() + penalty / 2 * (theirs.coef_**2).sum()
+    assert found.fit.converged and found.fit.objective <= loss + 1e-5
+    ours = (found.ranking[:, 0] == unseen).double().mean()
+    assert ours == pytest.approx(theirs.score(x_test, unseen), abs=0.01)
+
+
+def test_blocks_of_any_size_give_the_same_value_gradient_and_choice(monkeypatch):
+    features, labels = pictures(700, 32, 5)
+    design = torch.cat([features, torch.ones(700, 1)], 1)
+    weights = torch.randn(33, 5, generator=torch.Generator().manual_seed(3))
+    wanted, whole = linear.cross_entropy(design, labels, weights), probe(features, labels, features, 5, penalties=[0.1])
+    monkeypatch.setattr(linear, "BLOCK", 97)
+    monkeypatch.setattr(linear, "BLOCK_VALUES", 5 * 64)
+    value, slope, spread = linear.cross_entropy(design, labels, weights)
+    assert value == pytest.approx(wanted[0], rel=1e-6)
+    assert torch.allclose(slope, wanted[1], atol=1e-6) and torch.allclose(spread, wanted[2], atol=1e-6)
+    parts = probe(features, labels, features, 5, penalties=[0.1])
+    assert parts.fit.objective == pytest.approx(whole.fit.objective, abs=2e-6)
+    assert (parts.ranking[:, 0] == whole.ranking[:, 0]).double().mean() > 0.99
+
+
+def test_onednns_product_is_torchs_for_views_too(monkeypatch):
+    a, b = (torch.randn(33, 70, generator=torch.Generator().manual_seed(i)) for i in range(2))
+    for left, right in ((a, b), (a.T, b.T), (a[:, ::2], b[:, ::2]), (a[:5], b[:1])):
+        fast = linear.product(left, right)
+        with monkeypatch.context() as patch:
+            patch.setattr(linear, "ONEDNN", False)
+            assert torch.allclose(fast, linear.product(left, right), atol=1e-5)
+        assert torch.allclose(fast.double(), left.double() @ right.double().T, atol=1e-5)
+
+
+class Largest(TorchDispatchMode):
+    """The size in bytes of the largest tensor that any operation makes."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        for tensor in found if isinstance(found, (tuple, list)) else [found]:
+            if isinstance(tensor, torch.Tensor) and not tensor._is_view():
+                self.bytes = max(self.bytes, tensor.untyped_storage().nbytes())
+        return found
+
+
+def test_no_temporary_grows_with_pictures_times_classes(monkeypatch):
+    n, width, classes = 6000, 8, 300
+    features, labels = pictures(n, width, classes)
+    monkeypatch.setattr(linear, "BLOCK_VALUES", 2**15)
+    monkeypatch.setattr(linear, "BLOCK", 256)
+    monkeypatch.setattr(knn, "BLOCK_BYTES", 2**20)
+    with Largest() as seen:
+        probe(features, labels, features, classes, penalties=[1.0, 0.1])
+        knn.predict(features, labels, features, classes, k=[5])
+        geometry(features)
+    block = max(8 * 256 * classes, 2**20)  # scores sorted with int64 indices; similarities
+    assert seen.bytes <= max(4 * n * (width + 1), block) < 4 * n * classes / math.pi

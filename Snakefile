@@ -22,6 +22,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/export.smk"
 
 
 check_before_environments(workflow)
@@ -43,6 +44,7 @@ rule all:
 
 onstart:
     check_start(workflow)
+    share_imports(workflow)
 
 
 onsuccess:

@@ -5,7 +5,7 @@ and nothing else: no names, paths, devices or workers. It is Snakemake's `params
 what the engine works from.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,9 @@ from sslbench.transforms.spec import TransformSettings
 
 if TYPE_CHECKING:
     from sslbench.config import Training
+
+
+WRAPPER = "sslbench.methods.auxiliary"  # of a method and its pretext tasks
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Model:
     facts: MethodFacts
     training: "Training"
     overrides: dict  # as the config gives them
+    auxiliary: dict[str, dict] = field(default_factory=dict)  # pretext tasks beside the method, name -> options
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,8 @@ class Cell:
                 "measure_every": training.measure_every,
             },
             "seed": self.seed,
+            # Only where there are any, so that no other cell's settings change.
+            **({"auxiliary": self.model.auxiliary} if self.model.auxiliary else {}),
         }
 
     @cached_property
@@ -127,6 +133,8 @@ class Cell:
         """The modules that make this cell's backbone; what they import follows from them (fingerprint.py)."""
         operations = {o["op"] for branch in self.settings["transform"] for o in branch}
         modules = {registry.OPERATIONS[o].partition(":")[0] for o in operations}
+        if self.model.auxiliary:
+            modules |= {f"{registry.PRETEXT[name]}.task" for name in self.model.auxiliary} | {WRAPPER}
         return ("sslbench.engine.fit", f"{self.model.package}.model", *sorted(modules))
 
 
@@ -134,9 +142,14 @@ def _read(dataset: Dataset) -> dict:
     settings = dataset.settings
     return {
         "source": settings.source(),
-        "identity": settings.identity() | {"pack_size": dataset.pack_size},
+        "identity": settings.identity() | {"pack_size": dataset.pack_size} | encoding(settings),
         "split": settings.split_name(),
     }
+
+
+def encoding(settings: DatasetSettings) -> dict[str, str]:
+    """How the pack holds the pictures, where not as pixels."""
+    return {"encoding": settings.encoding} if settings.encoding != "pixels" else {}
 
 
 def pack_names(datasets: dict[str, tuple[DatasetSettings, int]]) -> dict[str, tuple[str, str]]:
@@ -161,5 +174,6 @@ def pack_names(datasets: dict[str, tuple[DatasetSettings, int]]) -> dict[str, tu
         pack = f"{source}-{size}px"
         if settings.unreadable_share:
             pack += f"-unreadable{settings.unreadable_share:g}"
+        pack += "".join(f"-{kind}" for kind in encoding(settings).values())
         names[name] = (source, pack)
     return names

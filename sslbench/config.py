@@ -4,6 +4,7 @@ Lists say what runs (grid, seeds), dicts define things (datasets, models, transf
 deeply, so an overlay can replace a list, and add to a dict.
 """
 
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -83,12 +84,21 @@ class Compute(Strict):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     allow_cpu: bool = False  # let pretraining start where there is no GPU
     threads: Positive = 2  # per pretraining on a CPU, and per evaluation
-    pack_jobs: Positive = 2  # processes that decode pictures
+    pack_jobs: Positive | Literal["auto"] = "auto"  # processes that decode pictures; auto: one per available core
+    placement: Literal["auto", "device", "pinned", "mapped"] = "auto"  # where packed pixels live
+    views: Literal["auto", "native", "eager"] = "auto"  # how they are made on a CPU: compiled C, or torch's operations
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 5
+    share_imports: bool = True  # local jobs fork from one process that has imported torch (warm.py)
     memory_mb: Positive = 8000  # asked of a scheduler per pretraining
     runtime_minutes: dict[
         Name, Positive
     ] = {}  # asked of a scheduler per pretraining, by dataset; "default" for the others
+
+    def packing_jobs(self) -> int:
+        """``pack_jobs`` as a number: with ``auto``, that of the cores that this process may run on."""
+        if self.pack_jobs != "auto":
+            return self.pack_jobs
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Sweep(Strict):
@@ -216,8 +226,12 @@ class Config(Strict):
     def _model(self, name: str, method: str, options: dict, known: dict[str, str]) -> Model:
         module = registry.load(f"{known[method]}.settings")
         overrides, training = dict(options), self.training
+        auxiliary = _auxiliary(options.pop("auxiliary", None), f"models.{name}.auxiliary")
         if changes := options.pop("training", None):
-            training = _settings(Training, changes, f"models.{name}.training", base=self.training)
+            base = self.training
+            if isinstance(changes, dict) and changes.get("backbone", base.backbone) != base.backbone:
+                base = base.model_copy(update={"backbone_options": {}})  # which were another network's
+            training = _settings(Training, changes, f"models.{name}.training", base=base)
         settings = _settings(module.Settings, options, f"models.{name}")
         if training.batch_size < module.FACTS.min_batch:
             raise UserError(
@@ -228,7 +242,7 @@ class Config(Strict):
             raise UserError(
                 f"config: training.accumulate: {training.accumulate} does not divide the batch of {training.batch_size}"
             )
-        return Model(name, method, known[method], settings, module.FACTS, training, overrides)
+        return Model(name, method, known[method], settings, module.FACTS, training, overrides, auxiliary)
 
     def _pack_size(self, settings: DatasetSettings) -> int:
         return settings.pack_size or round(self.training.input_size * 8 / 7)
@@ -307,6 +321,21 @@ def _fields_at(cls: type[BaseModel], loc: tuple) -> list[str]:
             nested = [a for a in inner if issubclass(a, BaseModel)]
             cls = nested[0] if nested else cls
     return list(cls.model_fields)
+
+
+def _auxiliary(entries: dict | None, where: str) -> dict[str, dict]:
+    """The options of the pretext tasks beside a method, validated and complete, by name; a task of weight 0 is none."""
+    if not isinstance(entries or {}, dict):
+        raise UserError(f"config: {where}: {entries!r} is not allowed: tasks by name, e.g. {{lorot: {{weight: 0.1}}}}")
+    tasks = {}
+    for name, options in (entries or {}).items():
+        if name not in registry.PRETEXT:
+            raise _unknown(where, name, "pretext task", registry.PRETEXT)
+        cls = registry.load(f"{registry.PRETEXT[name]}.settings").Settings
+        settings = _settings(cls, options or {}, f"{where}.{name}")
+        if settings.weight > 0:
+            tasks[name] = settings.model_dump(mode="json")
+    return tasks
 
 
 def _kind(entry: dict, key: str, known: dict[str, str], where: str) -> tuple[str, dict]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sslbench.cells import Cell, Dataset
 from sslbench.config import Config
+from sslbench.data.spec import JPEG_BYTES_PER_PIXEL
 from sslbench.errors import UserError
 
 # The article's ImageNette table: 5,439 minutes, 50 cells of 200 epochs of 12,894 pictures. 30 cells have two views of
@@ -78,4 +79,5 @@ def disk_bytes(dataset: Dataset) -> float | None:
     if counts is None:
         return None
     archive = dataset.settings.download()
-    return sum(counts) * dataset.pack_size**2 * 4 / 3 * 3 + ((archive and archive.size) or 0)
+    per_pixel = JPEG_BYTES_PER_PIXEL if dataset.settings.encoding == "jpeg" else 3
+    return sum(counts) * dataset.pack_size**2 * 4 / 3 * per_pixel + ((archive and archive.size) or 0)

@@ -1,6 +1,7 @@
 """The configuration: the article's grid, overrides, and one line for every mistake."""
 
 import copy
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import yaml
 
 from sslbench import cost, schema
-from sslbench.config import load
+from sslbench.config import Compute, load
 from sslbench.errors import UserError
 from sslbench.plan import Plan
 from sslbench.transforms.spec import merge
@@ -144,3 +145,14 @@ def test_the_articles_imagenette_table_is_said_to_cost_what_it_cost():
     plan = Plan(load(ARTICLE))
     cells = [cell for cell in plan.cells if cell.dataset.name == "imagenette" and not cell.reference]
     assert "50 cells to pretrain; about 90.7 h" in cost.describe(plan.config, cells)
+
+
+def test_pictures_are_packed_by_as_many_processes_as_cores_may_be_used_unless_the_config_says() -> None:
+    assert Compute(pack_jobs=3).packing_jobs() == 3
+    assert Compute().packing_jobs() == len(os.sched_getaffinity(0))
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, [min(before)])
+    try:
+        assert Compute().packing_jobs() == 1
+    finally:
+        os.sched_setaffinity(0, before)

@@ -4,9 +4,10 @@ import os
 import sys
 from pathlib import Path
 
-from sslbench import cost, registry
+from sslbench import cost, registry, warm
 from sslbench import plan as planning
 from sslbench.canonical import canonical
+from sslbench.cells import encoding
 from sslbench.config import load
 from sslbench.errors import UserError
 from sslbench.fingerprint import code_digest
@@ -66,6 +67,15 @@ def check_start(workflow):
             one_line(cost.stop_without_gpu, CONFIG, trained)
 
 
+def share_imports(workflow):
+    """Let the jobs that need torch find this process, where they run below it and there are several."""
+    heavy = [job for job in workflow.dag.needrun_jobs() if job.rule.name in {"pretrain", "embed", "evaluate"}]
+    if workflow.is_main_process:
+        os.environ.pop(warm.RUN, None)
+        if CONFIG.compute.share_imports and workflow.local_exec and len(heavy) > 1:
+            os.environ[warm.RUN] = str(os.getpid())
+
+
 def say_where_the_report_is(workflow):
     if any(job.rule.name == "report" for job in workflow.dag.jobs):
         print(f"sslbench: the report is at {REPORT[0]}", file=sys.stderr)
@@ -112,7 +122,7 @@ def pack_settings(pack):
         "identity": dataset.settings.identity(),
         "pack_size": dataset.pack_size,
         "unreadable_share": dataset.settings.unreadable_share,
-    }
+    } | encoding(dataset.settings)
 
 
 def embed_settings(cell):

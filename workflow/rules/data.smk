@@ -39,7 +39,7 @@ rule pack:
         "logs/benchmarks/pack/{pack}.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: CONFIG.compute.pack_jobs
+    threads: CONFIG.compute.packing_jobs()
     resources:
         mem_mb=4000,
         runtime=240,

@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
-from sslbench.config import Compute
-from sslbench.errors import job_log
-from sslbench.evaluate.embed import embed
+from sslbench.warm import share_imports
 
 if __name__ == "__main__":
+    share_imports()
+    from sslbench.config import Compute
+    from sslbench.errors import job_log
+    from sslbench.evaluate.embed import embed
+
     with job_log(snakemake.log[0]) as log:
         compute = Compute(**snakemake.config.get("compute", {}))
         settings = json.loads(snakemake.params.settings)
@@ -17,7 +20,6 @@ if __name__ == "__main__":
             Path(snakemake.input.backbone),
             Path(snakemake.input.manifest).parent,
             {name: Path(path) for name, path in snakemake.output.items()},
-            device=compute.device,
-            threads=compute.threads,
+            **compute.model_dump(include={"device", "threads"}),
             log=lambda line: print(line, file=log),
         )

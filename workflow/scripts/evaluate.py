@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
-from sslbench.config import Compute
-from sslbench.errors import job_log
-from sslbench.evaluate.evaluate import evaluate
+from sslbench.warm import share_imports
 
 if __name__ == "__main__":
+    share_imports()
+    from sslbench.config import Compute
+    from sslbench.errors import job_log
+    from sslbench.evaluate.evaluate import evaluate
+
     with job_log(snakemake.log[0]) as log:
         files = snakemake.input
         evaluate(

@@ -4,7 +4,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 SNAKEMAKE := $(VENV)/bin/snakemake --cores all
 
-.PHONY: demo test lint format prune
+.PHONY: demo test bench lint format prune
 
 $(READY): requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sslbench: Python 3.11 or newer is needed; name one with make PYTHON=...")'
@@ -18,6 +18,12 @@ demo: $(READY)
 
 test: $(READY)
 	$(VENV)/bin/python -m pytest
+
+# Everything against its peers, into one table. QUICK=1: small, to see that it works. ARCHIVE=file: real JPEGs.
+# BENCH_PYTHON=python: an environment that has the peers, too (benchmarks/README.md).
+BENCH_PYTHON ?= $(VENV)/bin/python
+bench: $(READY)
+	$(BENCH_PYTHON) -m benchmarks.run_all $(if $(QUICK),--quick) $(if $(ARCHIVE),--archive $(ARCHIVE))
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

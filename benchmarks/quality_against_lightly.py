@@ -1,6 +1,6 @@
 """Does training here give backbones as good as lightly's own way gives? Same pictures, recipe, epochs and size.
 
-    .venv/bin/python benchmarks/quality_against_lightly.py --archive imagenette2-160.tgz
+    .venv/bin/python -m benchmarks.quality_against_lightly --archive imagenette2-160.tgz
 
 Both arms train ResNet-18 with the recipe of lightly's ImageNette benchmark, all methods on its SimCLR views at
 strength 0.5. lightly's arm is lightly's: SimCLRTransform on PIL pictures, torchvision's ImageFolder, a DataLoader with

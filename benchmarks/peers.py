@@ -125,7 +125,10 @@ def kornia(pictures: list[Image.Image], size: int, batch: int) -> Stream:
         K.Normalize(torch.tensor(MEAN), torch.tensor(STD)),
         data_keys=["input"],
     )
-    cached = torch.from_numpy(np.stack([_square(picture) for picture in pictures])).permute(0, 3, 1, 2).contiguous()
+    side = min(min(picture.size) for picture in pictures)
+    cached = (
+        torch.from_numpy(np.stack([_square(picture, side) for picture in pictures])).permute(0, 3, 1, 2).contiguous()
+    )
 
     @torch.no_grad()
     def make(batches: int) -> int:
@@ -237,9 +240,8 @@ class _Single(Dataset):
         return (np.asarray(self.pictures[index]),)
 
 
-def _square(picture: Image.Image) -> np.ndarray:
-    """The centred square; of the smallest common side, so that pictures make one tensor."""
-    side = min(picture.size)
+def _square(picture: Image.Image, side: int) -> np.ndarray:
+    """The centred square of ``side`` px, the smallest common one, so that pictures make one tensor."""
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     return np.asarray(picture.crop((left, top, left + side, top + side)))
 

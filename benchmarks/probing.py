@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--features", metavar="FILE", help="features-*.safetensors instead of drawn ones")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--search", action="store_true", help="let scikit-learn search the penalties as well")
+    parser.add_argument("--limit", type=float, help="seconds that our probe may take, as a row to compare with")
     parser.add_argument("--ours-only", action="store_true", help="peak memory without the peer")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -118,6 +119,9 @@ def main() -> None:
         if options.search:
             ways["scikit-learn, search and fit"] = searching
     table = bench.interleaved(f"linear probe: {title}", "probe", ways, options.repeats)
+    if options.limit:
+        table.add("the limit", {"wall": [options.limit]})
+        table.compare("sslbench, search and fit", "the limit", 1.0)
     table.notes += [
         f"penalty {probe.penalty:g}; peak memory of our probe and kNN over the inputs {memory / 2**20:,.0f} MiB"
     ]

@@ -37,6 +37,9 @@ class Job:
     gpu: bool = False
 
 
+NABIRDS = ["--classes", "555", "--pictures", "23929", "--limit", "30"]  # seconds that the probe may take
+
+
 def jobs(pictures: list[str], cores: int, quick: bool = False) -> list[Job]:
     """``pictures``: the flags that name real ones, where there are any."""
     short = ["--seconds", "1"]
@@ -47,7 +50,8 @@ def jobs(pictures: list[str], cores: int, quick: bool = False) -> list[Job]:
     listed += [
         Job("step", ["--size", "64", "--batch", "64", "--threads", "1"]),
         Job("packing", [], cores),
-        Job("probing", [], cores),
+        Job("probing", ["--threads", str(min(2, cores))], 2),
+        *([] if quick else [Job("probing", [*NABIRDS, "--threads", str(min(2, cores))], 2, 900)]),
         Job("memory", ["--size", "64", "--batch", "128", "--threads", "1"]),
         Job("startup"),
         Job("gpu", pictures, cores, 1200, gpu=True),

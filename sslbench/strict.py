@@ -1,7 +1,22 @@
 """The one base of all typed settings: unknown keys are errors, values are frozen, numbers are finite."""
 
-from pydantic import BaseModel, ConfigDict
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, WrapValidator
 
 
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
+
+
+def either(wanted: str) -> WrapValidator:
+    """One message, ``wanted``, where a value is of none of a union's kinds; pydantic has one for each."""
+
+    def checked(value: Any, inner: Callable[[Any], Any]) -> Any:
+        try:
+            return inner(value)
+        except ValidationError:
+            raise ValueError(wanted) from None
+
+    return WrapValidator(checked)

@@ -124,7 +124,11 @@ def _hand_over(connection: socket.socket) -> int | None:
     before = {number: signal.signal(number, forward) for number in FORWARDED}
     answer = REFUSED
     try:
-        socket.send_fds(connection, [json.dumps(request).encode()], [0, 1, 2])
+        signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)  # none goes ahead of the request
+        try:
+            socket.send_fds(connection, [json.dumps(request).encode()], [0, 1, 2])
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
         try:
             answer = connection.recv(1024)  # b"" only when the child too has let go of the other end
         except ConnectionError:

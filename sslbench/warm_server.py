@@ -104,42 +104,55 @@ class Server:
 
     def answer(self, connection: socket.socket) -> list[str] | None:
         """A job asks, hands on a signal, or is gone."""
+        child = self.jobs.get(connection)
         try:
             message, streams, _, _ = socket.recv_fds(connection, 1 << 20, 3)
-        except ConnectionError:
+        except OSError:  # it is gone, or there are no more file descriptors
             message, streams = b"", []
-        child = self.jobs.get(connection)
         if message and child is None:
-            script = self.fork(connection, json.loads(message), streams)
-            for stream in streams:
-                os.close(stream)
-            return script
+            try:
+                return self.fork(connection, json.loads(message), streams)
+            except (OSError, ValueError):  # no child, or no request: the job does its work itself
+                self.refuse(connection)
+            finally:
+                for stream in streams:
+                    os.close(stream)
+            return None
         if message:
             signal.pidfd_send_signal(child, message[0])
             return None
-        self.forget(connection)
-        if child is not None:
+        if child is None:
+            self.refuse(connection)
+        else:
+            self.forget(connection)
             signal.pidfd_send_signal(child, signal.SIGTERM)
             self.overdue[child] = time.monotonic() + GRACE
         return None
 
     def fork(self, connection: socket.socket, request: dict, streams: list[int]) -> list[str] | None:
-        """A child for ``request``; its script is returned there, and None here."""
-        here, pid = os.getpid(), None
-        with contextlib.suppress(OSError):
-            if request["conditions"] == self.conditions:
-                pid = os.fork()
+        """A child for ``request``; its script is returned there, and None here. OSError: there is no child."""
+        if request["conditions"] != self.conditions:
+            self.refuse(connection)
+            return None
+        here = os.getpid()
+        pid = os.fork()
         if pid == 0:
             self.become(connection, request, streams, here)
             return request["script"]
-        if pid is None:
-            with contextlib.suppress(OSError):
-                connection.send(REFUSED)
-            self.forget(connection)
-        else:
-            self.jobs[connection] = os.pidfd_open(pid)
-            self.watch(self.jobs[connection], self.ended)
+        try:
+            child = os.pidfd_open(pid)
+        except OSError:  # nobody could watch over it
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise
+        self.jobs[connection] = child
+        self.watch(child, self.ended)
         return None
+
+    def refuse(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            connection.send(REFUSED)
+        self.forget(connection)
 
     def become(self, connection: socket.socket, request: dict, streams: list[int], parent: int) -> None:
         """Make this child what the script process is."""

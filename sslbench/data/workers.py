@@ -17,7 +17,8 @@ from sslbench.data.decode import Decoded, decode_file
 from sslbench.errors import UserError
 
 CHUNK = 16  # pictures per task
-SLOT = 1 << 23  # bytes of shared memory per task; what does not fit goes through the pipe
+SLOT = 1 << 23  # bytes of shared memory per task, at most; what does not fit goes through the pipe
+ROOM = 1 << 29  # bytes of it for all tasks
 AHEAD = 3  # tasks per process that may be under way or done before they are asked for
 
 _shared: mmap.mmap | None = None  # in a decoding process: the slots of all tasks
@@ -39,7 +40,8 @@ def decoded(
     # the workers inherit anonymous memory; /dev/shm is small in many containers.
     fork = sys.platform == "linux"
     slots = min(AHEAD * jobs, len(chunks)) + 1
-    shared = mmap.mmap(-1, slots * SLOT) if fork else None
+    size = min(SLOT, ROOM // slots)
+    shared = mmap.mmap(-1, slots * size) if fork else None
     context = multiprocessing.get_context("fork" if fork else "spawn")
     with ExitStack() as stack:
         pool = stack.enter_context(ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(shared,)))
@@ -47,8 +49,8 @@ def decoded(
         waiting: deque[tuple[list[str], Future, int]] = deque()
         for number, chunk in enumerate([*chunks, *[None] * slots]):
             if chunk is not None:
-                start = number % slots * SLOT
-                waiting.append((chunk, pool.submit(_decode, root, chunk, pack_size, encoding, start), start))
+                start = number % slots * size
+                waiting.append((chunk, pool.submit(_decode, root, chunk, pack_size, encoding, start, size), start))
             if waiting and (len(waiting) == slots or chunk is None):
                 yield _result(root, *waiting.popleft(), shared)
 
@@ -76,9 +78,10 @@ def _begin(shared: mmap.mmap | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process ends the others
 
 
-def _decode(root: Path, names: list[str], pack_size: int, encoding: str, start: int) -> list[Decoded | str]:
-    """``pixels`` of what stands in the slot at ``start`` is the shape alone; such pictures follow one another."""
-    found, end = [], start + SLOT
+def _decode(root: Path, names: list[str], pack_size: int, encoding: str, start: int, size: int) -> list[Decoded | str]:
+    """``pixels`` of what stands in the slot of ``size`` bytes at ``start`` is the shape alone; such pictures follow one
+    another."""
+    found, end = [], start + size
     for name in names:
         one = decode_file(root / name, pack_size, encoding)
         if _shared is not None and not isinstance(one, str) and start + one.pixels.size <= end:

@@ -23,6 +23,7 @@ from sslbench.engine.progress import Progress
 from sslbench.engine.store import Entry, digest, locked
 from sslbench.engine.training import Training
 from sslbench.errors import UserError
+from sslbench.transforms import compiled
 from sslbench.transforms.native import library
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)  # USR1: what Slurm can send ahead of a time limit
@@ -85,13 +86,14 @@ def fit(
                 with ledger.section("setup"):
                     packed = PackedSet.open(pack, verify=True)  # what is published under its hash must come from it
                     shown.say(place(packed, where, placement))
-                    made = library.configure("eager" if where.cuda else views)
                     if not where.cuda:
-                        shown.say(made)
+                        shown.say(library.configure(views))
                     training = Training(settings, packed, where, ledger)
                     resume(training, entry, shown)
                 with contextlib.closing(training):
                     run(training, entry, shown, stop, checkpoint_minutes * 60)
+                if where.cuda:
+                    shown.say(compiled.report())
                 identity = {"settings": settings, "code": code, "data": data, "digest": key}
                 with ledger.section("publish"):
                     files = finished_files(training, identity)
@@ -158,7 +160,7 @@ def finished_files(training: Training, identity: dict) -> dict[str, bytes]:
     method, train = training.method, training.train
     backbone = method.evaluated
     run = identity | {
-        "versions": versions(),
+        "versions": versions(training.device),
         "parameters": sum(p.numel() for p in backbone.parameters()),
         "parameters_with_heads": sum(p.numel() for p in method.parameters()),
         "features": backbone.num_features,

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from sslbench.engine.devices import Device
+from sslbench.transforms import compiled
 from sslbench.transforms.native import library
 
 PACKAGES = ("torch", "torchvision", "timm", "lightly", "numpy")
@@ -24,16 +25,16 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def versions() -> dict[str, str | None]:
+def versions(device: Device) -> dict[str, str | None]:
     """Versions of Python and of the packages that decide results; None where one is not installed. ``views``: how they
-    are made in this process."""
+    are made on the device."""
     found: dict[str, str | None] = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
             found[package] = str(torch.__version__) if package == "torch" else version(package)
         except PackageNotFoundError:
             found[package] = None
-    found["views"] = library.version()
+    found["views"] = compiled.version() if device.cuda else library.version()
     return found
 
 
@@ -161,5 +162,5 @@ class Ledger:
             "notes": self.notes,
             "commit": revision,
             "clean": clean,
-            "versions": versions(),
+            "versions": versions(self.device),
         }

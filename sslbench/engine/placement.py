@@ -8,6 +8,7 @@ On a CPU ``device`` and ``pinned`` both mean memory of the process's own. ``mapp
 the first epoch the file's pages are in memory as well, and processes that train on one pack share them.
 """
 
+import os
 from pathlib import Path
 
 import torch
@@ -101,13 +102,16 @@ def device_free(device: Device) -> int:
 
 
 def host_available(root: Path = Path("/")) -> int:
-    """Bytes that this process can take without swapping: by the machine's account and by its control groups'."""
+    """Bytes that this process can take without swapping: by the machine's account and by its control groups'.
+
+    Where the machine keeps no such account: half of its memory.
+    """
     try:
         lines = (root / "proc/meminfo").read_text().splitlines()
         found = [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
         own = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return 0
+    except OSError:  # no Linux
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     group = next((line[3:] for line in own if line.startswith("0::")), "/")
     folder = root / "sys/fs/cgroup" / group.lstrip("/")
     for ancestor in (folder, *folder.parents):  # a limit on any of them binds

@@ -86,7 +86,9 @@ class Staging:
     def decode(self, pack: PackedSet, indices: Tensor) -> tuple[Pictures, "torch.cuda.Event"]:
         """The same for a pack that decodes on the GPU itself."""
         with torch.cuda.device(self.device), torch.cuda.stream(self.stream):
-            pictures = pack.batch(indices)
+            # Of one size here too: the graphs of the crop are compiled for it.
+            room = torch.empty(self.largest, dtype=torch.uint8, device=self.device)
+            pictures = pack.batch(indices).gathered(room)
             sent = torch.cuda.Event()
             sent.record(self.stream)
         return pictures, sent

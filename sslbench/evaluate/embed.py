@@ -15,6 +15,7 @@ from sslbench.data.packed import PackedSet
 from sslbench.engine.devices import computing
 from sslbench.errors import UserError
 from sslbench.evaluate.features import Features, write
+from sslbench.transforms.native import library
 from sslbench.transforms.pipeline import center_view
 
 BATCH = 128  # pictures a forward pass; fixed, since sums inside a batched product may round by its size
@@ -29,6 +30,7 @@ def embed(
     device: str,
     threads: int,
     *,
+    views: library.Mode = "auto",
     split: str | None = None,
     log: Callable[[str], None] = print,
 ) -> None:
@@ -46,6 +48,7 @@ def embed(
         outputs: paths under "train" and "test".
         device: cpu, cuda, cuda:<n>, or auto.
         threads: CPU threads.
+        views: how they are made on a CPU (compute.views); the bits are the same either way.
         split: the pack's split; None: the cell's.
 
     Raises:
@@ -53,6 +56,8 @@ def embed(
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    if not device.startswith("cuda"):
+        log(library.configure(views))
     packed = PackedSet.open(Path(pack))
     split = split or settings["dataset"]["split"]
     size, ratio = settings["input_size"], evaluation["resize_ratio"]

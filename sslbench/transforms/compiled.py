@@ -6,8 +6,10 @@ change, so a cell has one graph for each size and recipe of its views. The arith
 float rounding (tested); where there is no compiler they run as they are, and one warning says so.
 """
 
+import importlib
 import importlib.util
 import math
+import time
 import warnings
 from collections.abc import Callable
 from functools import lru_cache
@@ -21,6 +23,7 @@ from sslbench.transforms.ops.batched import BatchedOperation, Parameters, consta
 from sslbench.transforms.ops.normalize import Normalize
 from sslbench.transforms.ops.resize import Boxes, by_matrix_products, table_of
 
+MOST_GRAPHS = 64  # of one kind in one process
 MOST_TAPS = 64  # of a crop's output pixel, both ways together; beyond, matrix products cost less
 # One kernel for the whole crop: by default the compiler writes intermediate sums to memory from 8 reads on.
 ONE_KERNEL = {
@@ -43,7 +46,10 @@ def images_of(
     else:
         table = table_of(pictures, boxes)
         band_graph, crop_graph = crop_graphs(taps, size)
-        levels = crop_graph(_whole(pictures.buffer), table, *band_graph(table))
+        if crop_graph.failed:  # its steps one by one would fill the memory with indices
+            levels = by_matrix_products(pictures, boxes, size)
+        else:
+            levels = crop_graph(_whole(pictures.buffer), table, *band_graph(table))
     operations = [operation for operation, _ in steps]
     return chain_graph(operations, dtype, memory_format)(levels, ready(steps, levels.device))
 
@@ -137,16 +143,30 @@ def usable() -> bool:
 
 
 class Graph:
-    """A function compiled at its first call; as it is, from then on, where that fails."""
+    """A function compiled at its first call; as it is, from then on, where that fails.
+
+    Attributes:
+        failed: it was not compiled, or no longer.
+        seconds: of the first call, which compiles.
+    """
 
     def __init__(self, function: Callable[..., Any], options: dict[str, Any] | None = None) -> None:
         self.function, self.run = function, torch.compile(function, fullgraph=True, dynamic=False, options=options)
+        self.seconds: float | None = None
+        GRAPHS.append(self)
+
+    @property
+    def failed(self) -> bool:
+        return self.run is self.function
 
     def __call__(self, *arguments: Any) -> Any:
-        if self.run is self.function:
+        if self.failed:
             return self.function(*arguments)
+        begin = time.perf_counter()
         try:
-            return self.run(*arguments)
+            # All graphs of one line of code share this limit, 8 by default: too few for a process of many cells.
+            with torch._dynamo.config.patch(recompile_limit=MOST_GRAPHS):
+                return self.run(*arguments)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # whatever a compiler, a driver or a full disk says
@@ -154,6 +174,29 @@ class Graph:
             warnings.warn(f"views: going on uncompiled: {type(error).__name__}: {reason}", stacklevel=2)
             self.run = self.function
             return self.function(*arguments)
+        finally:
+            if self.seconds is None:
+                self.seconds = time.perf_counter() - begin
+
+
+GRAPHS: list[Graph] = []  # of this process
+
+
+def version() -> str:
+    """What the last bits of a view on a GPU depend on: ``compiled, triton 3.5.0`` or ``eager``."""
+    if not usable() or any(graph.failed for graph in GRAPHS):
+        return "eager"
+    return f"compiled, triton {importlib.import_module('triton').__version__}"
+
+
+def report() -> str:
+    """One line for the log: how the views of this process were made on a GPU."""
+    made = [graph.seconds for graph in GRAPHS if not graph.failed and graph.seconds is not None]
+    failed = sum(graph.failed for graph in GRAPHS)
+    said = f"views: {len(made)} graphs, compiled or found in the cache in {sum(made):.1f} s"
+    if not usable():
+        return "views: made by torch's operations, which are slower, since there is no triton here"
+    return f"{said}; {failed} could not be compiled and run as torch's operations, more slowly" if failed else said
 
 
 @lru_cache(maxsize=64)

@@ -10,6 +10,7 @@ from sslbench.data.fetch import fetch
 from sslbench.data.layouts import folder
 from sslbench.data.packing import pack
 from sslbench.engine.training import Training
+from tests.unit.test_data_jpegs import root  # noqa: F401 - a fixture of jpeg_pack's
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +33,15 @@ def small_pack(tmp_path_factory) -> Path:
     fetch(settings, made / "source")
     pack(settings, made / "source" / "source.json", made / "pack", 36)
     return made / "pack"
+
+
+@pytest.fixture
+def jpeg_pack(root, tmp_path) -> Path:  # noqa: F811
+    """20 JPEGs of 2 classes, packed as they are."""
+    settings = folder.Settings(path=root, encoding="jpeg")
+    fetch(settings, tmp_path / "source")
+    pack(settings, tmp_path / "source" / "source.json", tmp_path / "jpegs", 36)
+    return tmp_path / "jpegs"
 
 
 @pytest.fixture

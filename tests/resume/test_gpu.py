@@ -8,6 +8,7 @@ import torch
 from small_cells import EQUAL, cell, run
 
 from sslbench import registry
+from sslbench.data.layouts import folder
 from sslbench.data.packed import PackedSet
 from sslbench.engine.devices import computing
 from sslbench.engine.ledger import Ledger
@@ -64,6 +65,17 @@ def test_views_compile_without_falling_back(small_pack):
         warnings.filterwarnings("error", message="views: going on uncompiled")
         with trained(cell("vicregl"), small_pack, "cuda") as training:
             training.advance()
+    assert compiled.GRAPHS and not any(graph.failed for graph in compiled.GRAPHS)
+
+
+@pytest.mark.skipif(not compiled.usable(), reason="needs triton")
+def test_batches_of_jpegs_need_no_graph_of_their_own(jpeg_pack, tmp_path):
+    """Each batch decodes to another number of bytes; torch gives up after some tens of recompilations."""
+    settings = cell("simclr", batch_size=8, epochs=40, measure_every=100)
+    settings["dataset"]["split"] = folder.Settings(path="x").split_name()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="views: going on uncompiled")
+        run(settings, jpeg_pack, tmp_path, device="cuda")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -3,18 +3,7 @@
 import pytest
 from small_cells import EQUAL, Crash, cell, crash, run
 
-from sslbench.data.fetch import fetch
 from sslbench.data.layouts import folder
-from sslbench.data.packing import pack
-from tests.unit.test_data_jpegs import root  # noqa: F401 - a fixture
-
-
-@pytest.fixture
-def jpeg_pack(root, tmp_path):  # noqa: F811
-    settings = folder.Settings(path=root, encoding="jpeg")
-    fetch(settings, tmp_path / "source")
-    pack(settings, tmp_path / "source" / "source.json", tmp_path / "jpegs", 36)
-    return tmp_path / "jpegs"
 
 
 def test_training_on_jpegs_is_the_same_when_interrupted(jpeg_pack, tmp_path, after_step):

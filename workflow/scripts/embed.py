@@ -20,6 +20,6 @@ if __name__ == "__main__":
             Path(snakemake.input.backbone),
             Path(snakemake.input.manifest).parent,
             {name: Path(path) for name, path in snakemake.output.items()},
-            **compute.model_dump(include={"device", "threads"}),
+            **compute.model_dump(include={"device", "threads", "views"}),
             log=lambda line: print(line, file=log),
         )

@@ -4,7 +4,7 @@ import ctypes
 import itertools
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
 
 import torch
@@ -110,15 +110,22 @@ def _in_slices(native: Native, job: _Job, n: int, together: int) -> None:
     """All n pictures, by this thread and as many others as have a slice; the cut does not depend on their number."""
     starts, where = itertools.count(0, together), ctypes.addressof(job)
     failures: list[int] = []
+    interrupted: list[bool] = []
 
     def work() -> None:
-        while (start := next(starts)) < n:  # a step of the counter is one action, whoever takes it
+        while not interrupted and (start := next(starts)) < n:  # a step of the counter is one action, whoever takes it
             if native.functions.views_make(where, start, min(start + together, n)):
                 failures.append(start)
 
     helpers = min(torch.get_num_threads(), -(-n // together)) - 1
     waiting = [_pool(torch.get_num_threads() - 1).submit(work) for _ in range(helpers)]
-    work()
+    try:
+        work()
+    except BaseException:  # Ctrl-C, say
+        interrupted.append(True)
+        raise
+    finally:
+        wait(waiting)  # they write into memory that the caller lets go
     for task in waiting:
         task.result()
     if failures:

@@ -96,6 +96,8 @@ def native() -> Native | None:
                     _state.native = _load()
                 except Unavailable as error:
                     _state.reason = str(error)
+                except (OSError, RuntimeError, ValueError) as error:  # no room, no home, a $CC that is no command
+                    _state.reason = f"the C library cannot be made ({error})"
     return _state.native
 
 
@@ -191,12 +193,12 @@ def _processor() -> str:
 def _folder() -> Path:
     """Where libraries are kept; a folder of this process where that cannot be written."""
     base = os.environ.get("XDG_CACHE_HOME")
-    folder = (Path(base) if base else Path("~/.cache").expanduser()) / "sslbench"
     try:
+        folder = (Path(base) if base else Path("~/.cache").expanduser()) / "sslbench"
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK | os.X_OK):
             return folder
-    except OSError:
+    except (OSError, RuntimeError):  # read-only, or a user without a home
         pass
     folder = Path(tempfile.mkdtemp(prefix="sslbench-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

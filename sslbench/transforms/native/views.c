@@ -34,6 +34,7 @@ static void normalize(Image *image, const double *values) {
 
 static inline uint16_t bfloat16(float value) { /* to the nearest, ties to even */
     uint32_t bits;
+    if (value != value) return 0x7fc0;
     memcpy(&bits, &value, 4);
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }

@@ -1,6 +1,7 @@
 """SimCLR: find the other view of a picture among all views in the batch.
 
-Chen, Kornblith, Norouzi, Hinton 2020, equation 1. The head (batch norm after both layers) is lightly's.
+Chen, Kornblith, Norouzi, Hinton 2020, equation 1. The head (batch norm after both layers) is lightly's; without it, or
+with a linear one, are the other two rows of the paper's section 4.2 (figure 8).
 """
 
 import math
@@ -8,7 +9,7 @@ from typing import Any
 
 import torch
 from lightly.models.modules.heads import SimCLRProjectionHead
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, cross_entropy, normalize
 
 from sslbench.backbones import Backbone
@@ -41,7 +42,13 @@ class Model(Method):
     def __init__(self, backbone: Backbone, options: dict[str, Any], input_size: int) -> None:
         super().__init__(backbone, options, input_size)
         o = self.options
-        self.projection = SimCLRProjectionHead(backbone.num_features, o.hidden_dim, o.out_dim)
+        match o.head:
+            case "mlp":
+                self.projection = SimCLRProjectionHead(backbone.num_features, o.hidden_dim, o.out_dim)
+            case "linear":
+                self.projection = nn.Linear(backbone.num_features, o.out_dim)
+            case "none":
+                self.projection = nn.Identity()
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         z_a, z_b = (self.projection(f) for f in self.features(batch.views))  # [n, d] each

@@ -1,5 +1,7 @@
 """SimCLR's options and recipe for ResNet-18; lightly means its docs/.../imagenette_benchmark.py, batch 256."""
 
+from typing import Literal
+
 from sslbench.methods.spec import MethodFacts, MethodSettings, Recipe, Temperature, Width
 
 FACTS = MethodFacts(
@@ -10,6 +12,7 @@ FACTS = MethodFacts(
 
 
 class Settings(MethodSettings):
+    head: Literal["none", "linear", "mlp"] = "mlp"  # between features and loss; paper, section 4.2
     hidden_dim: Width = 512  # lightly; the paper's ResNet-50 has 2048
     out_dim: Width = 128  # paper, section 2.1; lightly
     temperature: Temperature = 0.5  # lightly; paper, table 5: best for batches of 256 trained long

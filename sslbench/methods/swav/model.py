@@ -2,7 +2,9 @@
 
 Caron et al. 2020, equations 1 to 5 and algorithm 1. The projection head is lightly's. The loss and the prototypes are
 ours where lightly's deviate: its prototypes have a bias, which leaves the similarities unbounded (and the exponential
-of Sinkhorn's first step overflows float32 from 4.4 on); the authors' have none, and so have these.
+of Sinkhorn's first step overflows float32 from 4.4 on); the authors' have none, and so have these. The queue (section
+3.1) is filled from the first step, where the authors' is from the epoch in which its use begins, and as theirs it is
+used when it is full.
 """
 
 import math
@@ -33,16 +35,23 @@ def sinkhorn(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
 
 @in_float32
 def swav_loss(
-    z: list[Tensor], prototypes: Tensor, temperature: float, epsilon: float, iterations: int
+    z: list[Tensor],
+    prototypes: Tensor,
+    temperature: float,
+    epsilon: float,
+    iterations: int,
+    queue: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Cross-entropy between the code of views 0 and 1 and what each other view predicts for it.
 
-    z: [n, d] of each view, normalised here; prototypes: [K, d], of unit length.
+    z: [n, d] of each view, normalised here; prototypes: [K, d], of unit length; queue: [2, Q, d] of unit length,
+    earlier features of views 0 and 1, which the codes share the prototypes with and nothing is predicted for.
     """
     scores = [normalize(z_v, dim=1) @ prototypes.T for z_v in z]  # [n, K] each
     loss, code_entropy = 0.0, 0.0
     for i in (0, 1):
-        q = sinkhorn(scores[i], epsilon, iterations)  # [n, K]
+        among = scores[i] if queue is None else torch.cat([scores[i], queue[i] @ prototypes.T])
+        q = sinkhorn(among, epsilon, iterations)[: len(z[i])]  # [n, K]
         others = [log_softmax(scores[v] / temperature, dim=1) for v in range(len(z)) if v != i]
         loss = loss - sum((q * log_p).sum(dim=1).mean() for log_p in others) / len(others) / 2
         code_entropy = code_entropy + torch.special.entr(q).sum(dim=1).mean() / 2
@@ -59,16 +68,34 @@ class Model(Method):
         o = self.options
         self.projection = SwaVProjectionHead(backbone.num_features, o.hidden_dim, o.out_dim)
         self.prototypes = nn.Linear(o.out_dim, o.prototypes, bias=False)
+        if o.queue_length:
+            self.register_buffer("queue", torch.zeros(2, o.queue_length, o.out_dim))  # of each view, the newest first
+        self.fresh: list[Tensor] = []  # the step's features, which enter the queue when all its losses have been taken
         self.before_step(0, 0)
 
     @torch.no_grad()
     def before_step(self, step: int, epoch: int) -> None:
+        self.fresh.clear()
         self.prototypes.weight.copy_(normalize(self.prototypes.weight, dim=1))
+
+    @torch.no_grad()
+    def after_backward(self, step: int, epoch: int) -> None:
+        if self.fresh:
+            newest = torch.cat([*self.fresh[::-1], self.queue], dim=1)
+            self.queue.copy_(newest[:, : self.options.queue_length])
+            self.fresh.clear()
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         o = self.options
         z = [self.projection(f) for f in self.features(batch.views)]  # [n, d] each
-        return swav_loss(z, self.prototypes.weight, o.temperature, o.sinkhorn_epsilon, o.sinkhorn_iterations)
+        constants = (o.temperature, o.sinkhorn_epsilon, o.sinkhorn_iterations)
+        if not o.queue_length:
+            return swav_loss(z, self.prototypes.weight, *constants)
+        self.fresh.append(torch.stack([normalize(z_v.detach().float(), dim=1) for z_v in z[:2]]))
+        # Each step before this one brought at least as many features as this part of it has.
+        full = batch.step * len(z[0]) >= o.queue_length
+        queue = self.queue if full and batch.epoch >= o.queue_start_epoch else None
+        return swav_loss(z, self.prototypes.weight, *constants, queue)
 
     def trivial_loss(self, batch_size: int | None = None) -> dict[str, Any]:
         return {"part": "loss", "value": math.log(self.options.prototypes)}

@@ -20,6 +20,10 @@ class Settings(MethodSettings):
     temperature: Temperature = 0.1  # paper, appendix A.1; lightly
     sinkhorn_epsilon: Temperature = 0.05  # paper, appendix A.1; lightly
     sinkhorn_iterations: Annotated[int, Field(ge=1)] = 3  # paper, section 3.1; lightly
+    # Features of earlier pictures, of each of the two views, that a small batch's codes are found among (paper, section
+    # 3.1). The authors' code for small batches has 3840, from epoch 15 on; here, as in their large batches, none.
+    queue_length: Annotated[int, Field(ge=0)] = 0
+    queue_start_epoch: Annotated[int, Field(ge=0)] = 15
     # The paper and lightly add six small views. The article did not: its SwAV takes the memory of two views.
     local_views: Annotated[int, Field(ge=0)] = 0
     local_size_share: Annotated[float, Field(gt=0, le=1)] = 96 / 224  # of input_size; paper, appendix A.1

@@ -1,0 +1,139 @@
+"""Losses of the pretext tasks, of context prediction and of MAE against plain float64 write-ups, index by index."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from sslbench.backbones import Backbone
+from sslbench.methods.contextprediction.patches import without_colour
+from sslbench.methods.mae.model import mae_loss
+from sslbench.pretext.base import classification
+from sslbench.pretext.dcl.task import Task as Destruction
+from sslbench.pretext.dcl.task import location_loss, overlaps, places
+from tests.unit.method_batches import build, make_batch
+
+
+def draw(*shape: int, seed: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_a_tasks_loss_is_the_cross_entropy_of_its_classes():
+    logits, labels = draw(9, 16, seed=1), torch.tensor([0, 15, 3, 3, 7, 12, 1, 8, 9])
+    terms = [
+        -math.log(math.exp(row[k]) / sum(map(math.exp, row)))
+        for row, k in zip(logits.tolist(), labels.tolist(), strict=True)
+    ]
+    parts = classification(logits, labels)
+    assert parts["loss"].item() == pytest.approx(np.mean(terms), rel=1e-10)
+    right = [max(range(16), key=row.__getitem__) == k for row, k in zip(logits.tolist(), labels.tolist(), strict=True)]
+    assert parts["accuracy"].item() == pytest.approx(np.mean(right))
+
+
+@pytest.mark.parametrize(("tiles", "cells"), [(7, 7), (7, 14), (4, 4), (3, 4)])
+def test_dcls_location_loss_is_the_mean_distance_of_tanh_of_each_places_mean(tiles, cells):
+    predicted, targets = draw(3, 2, cells, cells, seed=2), draw(3, 2, tiles, tiles, seed=3)
+    fine = np.kron(predicted.numpy(), np.ones((1, 1, tiles, tiles)))  # so fine that every place is whole pixels
+    errors = []
+    for n in range(3):
+        for k in range(2):
+            for i in range(tiles):
+                for j in range(tiles):
+                    place = fine[n, k, i * cells : (i + 1) * cells, j * cells : (j + 1) * cells]
+                    errors.append(abs(math.tanh(place.mean()) - targets[n, k, i, j].item()))
+    weights = overlaps(tiles, cells).double()
+    assert location_loss(predicted, weights, weights, targets).item() == pytest.approx(np.mean(errors), rel=1e-6)
+
+
+def test_dcls_targets_are_the_authors_index_and_the_papers_coordinates():
+    tile = torch.randperm(49, generator=torch.Generator().manual_seed(4)).view(1, 7, 7)
+    index, coordinates = places(tile, "index"), places(tile, "coordinates")
+    for i in range(7):
+        for j in range(7):
+            t = tile[0, i, j].item()
+            assert index[0, 0, i, j].item() == pytest.approx((t - 24) / 49)
+            assert coordinates[0, 0, i, j].item() == pytest.approx((t // 7 - 3) / 7)
+            assert coordinates[0, 1, i, j].item() == pytest.approx((t % 7 - 3) / 7)
+
+
+def test_dcls_total_weighs_its_two_terms():
+    torch.manual_seed(0)
+    backbone = Backbone("test_resnet", {"output_stride": 8}, 32).eval()
+    task = Destruction(backbone, {"destruction_weight": 0.25, "location_weight": 3.0}, 32)
+    parts = task.loss(torch.randn(6, 3, 32, 32), backbone)
+    expected = 0.25 * parts["destruction"] + 3 * parts["location"]
+    torch.testing.assert_close(parts["loss"], expected)
+
+
+@pytest.mark.parametrize("normalised", [True, False])
+def test_mae_is_the_mean_squared_error_over_the_pixels_of_masked_patches(normalised):
+    predicted, patches = draw(2, 3, 48, seed=5), 0.5 + 2 * draw(2, 3, 48, seed=6)
+    terms = []
+    for n in range(2):
+        for m in range(3):
+            target = patches[n, m].numpy()
+            if normalised:  # by the deviation with n - 1, as the authors' code takes it
+                target = (target - target.mean()) / np.sqrt(target.var(ddof=1) + 1e-6)
+            terms += list((predicted[n, m].numpy() - target) ** 2)
+    assert mae_loss(predicted, patches, normalised).item() == pytest.approx(np.mean(terms), rel=1e-10)
+
+
+def test_maes_whole_loss_is_that_of_its_own_masked_pixels_and_no_others():
+    model = build("mae", "test_vit", 64, {"decoder_dim": 16, "decoder_head_dim": 8, "decoder_depth": 1}).eval()
+    batch = make_batch(model, n=3)
+    torch.manual_seed(7)
+    loss = model.loss(batch)["loss"].item()
+    torch.manual_seed(7)
+    order = torch.rand(3, 16).argsort(dim=1)  # 4 x 4 patches, of which the first four in this order are seen
+    keep = torch.cat([torch.zeros(3, 1, dtype=torch.int64), order[:, :4] + 1], dim=1)
+    predicted = model.decode(model.encode(batch.views[0].images, keep), keep, order[:, 4:] + 1)
+    terms = []
+    for n in range(3):
+        for m, patch in enumerate(order[n, 4:].tolist()):
+            top, left = 16 * (patch // 4), 16 * (patch % 4)
+            target = batch.views[0].images[n, :, top : top + 16, left : left + 16].double().numpy().transpose(1, 2, 0)
+            target = (target - target.mean()) / np.sqrt(target.var(ddof=1) + 1e-6)
+            terms.append(((predicted[n, m].detach().double().numpy().reshape(16, 16, 3) - target) ** 2).mean())
+    assert loss == pytest.approx(np.mean(terms), rel=1e-5)
+
+
+def test_mae_never_sees_a_masked_pixel_nor_is_graded_on_a_seen_one():
+    model = build("mae", "test_vit", 64, {"decoder_dim": 16, "decoder_head_dim": 8, "decoder_depth": 1}).eval()
+    images = torch.randn(1, 3, 64, 64)
+    keep = torch.tensor([[0, 1, 6, 11, 16]])
+    mask = torch.tensor([[i for i in range(1, 17) if i not in (1, 6, 11, 16)]])
+    hidden = images.clone().requires_grad_()
+    model.decode(model.encode(hidden, keep), keep, mask).square().sum().backward()
+    seen = torch.zeros(4, 4, dtype=torch.bool)
+    seen.view(-1)[keep[0, 1:] - 1] = True
+    reached = hidden.grad.abs().sum(dim=(0, 1)).view(4, 16, 4, 16).sum(dim=(1, 3)) > 0
+    assert torch.equal(reached, seen)
+
+
+def test_projection_takes_green_against_magenta_out_and_nothing_else():
+    patches = draw(4, 3, 5, 5, seed=8)
+    a = np.array([[-1.0, 2.0, -1.0]])
+    matrix = np.eye(3) - a.T @ a / (a @ a.T)  # paper, section 3.1
+    centred = patches.numpy() - patches.numpy().mean(axis=(2, 3), keepdims=True)
+    expected = np.einsum("cd,mdhw->mchw", matrix, centred)
+    result = without_colour(patches, "project", torch.zeros(4, dtype=torch.int64), torch.zeros(3, 5, 5))
+    np.testing.assert_allclose(result.numpy(), expected, atol=1e-12)
+    assert abs((result * torch.tensor([-1.0, 2.0, -1.0]).view(3, 1, 1)).sum(1)).max() < 1e-12
+
+
+def test_dropping_keeps_one_channel_and_leaves_noise_of_a_hundredth_of_its_deviation():
+    patches = draw(3, 3, 40, 40, seed=9)
+    noise = draw(3, 40, 40, seed=10)
+    kept = torch.tensor([2, 0, 1])
+    result = without_colour(patches, "drop", kept, noise)
+    for i, k in enumerate(kept.tolist()):
+        channel = patches[i, k] - patches[i, k].mean()
+        torch.testing.assert_close(result[i, k], channel)
+        for other in {0, 1, 2} - {k}:
+            assert result[i, other].std().item() == pytest.approx(channel.std().item() / 100, rel=0.1)
+            similar = (
+                normalize(result[i, other].flatten(), dim=0) * normalize(patches[i, other].flatten(), dim=0)
+            ).sum()
+            assert abs(similar) < 0.1  # nothing of the dropped channel is left

@@ -5,10 +5,12 @@ data give equal bytes.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
+
+from sslbench.report import svg
 
 Place = Callable[[float, float], tuple[float, float]]  # (x, y) of the data -> px
 SERIES = 8  # colours, shapes and dashes before they repeat
@@ -54,24 +56,24 @@ def scatter(points: Sequence[Point], title: str, x_label: str, y_label: str) -> 
     parts = []
     for tick in y_ticks:
         _, y = place(x_ticks[0], tick)
-        parts.append(_tag("line", {"class": "grid", "x1": left, "x2": width - right, "y1": y, "y2": y}))
-        parts.append(_text(left - 8, y + 4, f"{100 * tick:.{_digits(y_ticks, 100)}f}", "tick end"))
+        parts.append(svg.tag("line", {"class": "grid", "x1": left, "x2": width - right, "y1": y, "y2": y}))
+        parts.append(svg.text(left - 8, y + 4, f"{100 * tick:.{_digits(y_ticks, 100)}f}", "tick end"))
     for tick in x_ticks:
         x, _ = place(tick, y_ticks[0])
         parts.append(
-            _tag("line", {"class": "grid", "x1": x, "x2": x, "y1": height - bottom, "y2": height - bottom + 5})
+            svg.tag("line", {"class": "grid", "x1": x, "x2": x, "y1": height - bottom, "y2": height - bottom + 5})
         )
-        parts.append(_text(x, height - bottom + 19, f"{tick:.{_digits(x_ticks)}f}", "tick middle"))
-    parts.append(_text((left + width - right) / 2, height - 8, x_label, "axis middle"))
-    parts.append(_text(left - 8, 12, y_label, "axis end" if len(y_label) < 8 else "axis"))
+        parts.append(svg.text(x, height - bottom + 19, f"{tick:.{_digits(x_ticks)}f}", "tick middle"))
+    parts.append(svg.text((left + width - right) / 2, height - 8, x_label, "axis middle"))
+    parts.append(svg.text(left - 8, 12, y_label, "axis end" if len(y_label) < 8 else "axis"))
     line = pareto(points)
     if len(line) > 1:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(p.x, p.y) for p in line))
-        parts.append(_tag("polyline", {"class": "pareto", "points": path}))
+        parts.append(svg.tag("polyline", {"class": "pareto", "points": path}))
     for point in sorted(points, key=lambda p: (not p.collapsed, p.series, p.name, p.x, p.y)):
         parts.append(_marker(*place(point.x, point.y), point))
     parts += _labels(line, [place(p.x, p.y) for p in points], place, width)
-    return _svg(width, height, title, parts, "chart")
+    return svg.drawing(width, height, title, parts, "chart")
 
 
 def curve(
@@ -95,38 +97,38 @@ def curve(
     parts = []
     for value in (low_y, low_y + span_y):
         _, y = place(low_x, value)
-        parts.append(_tag("line", {"class": "grid", "x1": left, "x2": width - right, "y1": y, "y2": y}))
-        parts.append(_text(left - 5, y + 4, f"{100 * value:.0f} %" if percent else _short(value), "tick end"))
-    parts.append(_text(left, height - 6, f"{low_x:.0f}", "tick"))
+        parts.append(svg.tag("line", {"class": "grid", "x1": left, "x2": width - right, "y1": y, "y2": y}))
+        parts.append(svg.text(left - 5, y + 4, f"{100 * value:.0f} %" if percent else _short(value), "tick end"))
+    parts.append(svg.text(left, height - 6, f"{low_x:.0f}", "tick"))
     if high_x > low_x:
-        parts.append(_text(width - right, height - 6, f"epoch {high_x:.0f}", "tick end"))
+        parts.append(svg.text(width - right, height - 6, f"epoch {high_x:.0f}", "tick end"))
     for series, name, points in lines:
         attributes = {"class": f"line s{series % SERIES}", "stroke-dasharray": _DASHES[series % SERIES]}
         placed = [place(x, y) for x, y in points]
-        hint = _tag("title", {}, escape(name))
+        hint = svg.tag("title", {}, escape(name))
         if len(placed) == 1:
             x, y = placed[0]
-            parts.append(_tag("circle", {"class": f"dot s{series % SERIES}", "cx": x, "cy": y, "r": 3}, hint))
+            parts.append(svg.tag("circle", {"class": f"dot s{series % SERIES}", "cx": x, "cy": y, "r": 3}, hint))
         else:
             path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
-            parts.append(_tag("polyline", attributes | {"points": path}, hint))
-    return _svg(width, height, title, parts, "panel")
+            parts.append(svg.tag("polyline", attributes | {"points": path}, hint))
+    return svg.drawing(width, height, title, parts, "panel")
 
 
 def swatch(series: int, line: bool) -> Markup:
     """The key of one series for a legend: its dash where ``line``, else its shape."""
     if line:
         shape = {"class": f"line s{series % SERIES}", "x1": 1, "x2": 25, "y1": 7, "y2": 7}
-        part = _tag("line", shape | {"stroke-dasharray": _DASHES[series % SERIES]})
-        return _svg(26, 14, "", [part], "swatch")
-    return _svg(14, 14, "", [_marker(7, 7, Point(0, 0, series, ""))], "swatch")
+        part = svg.tag("line", shape | {"stroke-dasharray": _DASHES[series % SERIES]})
+        return svg.drawing(26, 14, "", [part], "swatch")
+    return svg.drawing(14, 14, "", [_marker(7, 7, Point(0, 0, series, ""))], "swatch")
 
 
 def _marker(x: float, y: float, point: Point) -> Markup:
-    hint = _tag("title", {}, escape(point.name)) if point.name else ""
+    hint = svg.tag("title", {}, escape(point.name)) if point.name else ""
     if point.collapsed:
         path = f"M{x - 4:.1f} {y - 4:.1f}l8 8m0 -8l-8 8"
-        return _tag("path", {"class": f"mark crossed s{point.series % SERIES}", "d": path}, hint)
+        return svg.tag("path", {"class": f"mark crossed s{point.series % SERIES}", "d": path}, hint)
     r = 4.6
     shapes = (
         f"M{x - r:.1f} {y:.1f}a{r} {r} 0 1 0 {2 * r:.1f} 0a{r} {r} 0 1 0 {-2 * r:.1f} 0z",
@@ -139,7 +141,7 @@ def _marker(x: float, y: float, point: Point) -> Markup:
         f"M{x - 3:.1f} {y - 5:.1f}h6v10h-6z",
     )
     series = point.series % SERIES
-    return _tag("path", {"class": f"mark s{series}", "d": shapes[series]}, hint)
+    return svg.tag("path", {"class": f"mark s{series}", "d": shapes[series]}, hint)
 
 
 def _labels(line: Sequence[Point], marks: Sequence[tuple[float, float]], place: Place, width: int) -> list[Markup]:
@@ -155,7 +157,7 @@ def _labels(line: Sequence[Point], marks: Sequence[tuple[float, float]], place: 
             inside = box[0] >= 2 and box[2] <= width - 2
             if inside and not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken):
                 taken.append(box)
-                labels.append(_text(x + dx, y + dy, point.name, f"label {side}".strip()))
+                labels.append(svg.text(x + dx, y + dy, point.name, f"label {side}".strip()))
                 break
     return labels
 
@@ -186,23 +188,3 @@ def _digits(ticks: Sequence[float], scale: float = 1.0) -> int:
 
 def _short(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
-
-
-def _text(x: float, y: float, text: str, classes: str) -> Markup:
-    return _tag("text", {"class": classes, "x": x, "y": y}, escape(text))
-
-
-def _svg(width: int, height: int, title: str, parts: Iterable[Markup], classes: str) -> Markup:
-    told = {"role": "img", "aria-label": title} if title else {"aria-hidden": "true"}
-    box = {"class": classes, "viewBox": f"0 0 {width} {height}", "width": width, "height": height}
-    return _tag("svg", box | told, *parts)
-
-
-def _tag(name: str, attributes: dict, *children: Markup | str) -> Markup:
-    written = Markup("").join(
-        Markup(' {}="{}"').format(Markup(key), f"{value:.1f}" if isinstance(value, float) else value)
-        for key, value in attributes.items()
-        if value != ""
-    )
-    inside = Markup("").join(children)
-    return Markup("<{0}{1}>{2}</{0}>").format(Markup(name), written, inside)

@@ -20,6 +20,11 @@ EVERYTHING = {  # all operations at once, the ones that the shipped defaults lea
     "vertical_flip": {"p": 0.5},
     "solarize": {"p": 0.5},
 }
+COMPOSED = {
+    "kind": "compose",
+    "operations": [{"op": "random_resized_crop"}]
+    + [{"op": op, "p": 0.6} for op in ("quarter_turns", "cutout", "gaussian_noise", "sobel")],
+}
 
 
 def pictures(n: int = 12) -> Pictures:
@@ -29,7 +34,7 @@ def pictures(n: int = 12) -> Pictures:
 
 
 def recipes() -> list:
-    return [*({"kind": name} for name in registry.TRANSFORMS), EVERYTHING]
+    return [*({"kind": name} for name in registry.TRANSFORMS), EVERYTHING, COMPOSED]
 
 
 def maker(recipe: dict, size: int = 40) -> ViewMaker:

@@ -8,10 +8,14 @@ from scipy.stats import binomtest, chisquare, kstest
 from sslbench.errors import UserError
 from sslbench.transforms.ops.blur import GaussianBlur
 from sslbench.transforms.ops.color import STEPS, ColorJitter, Grayscale, Solarize
+from sslbench.transforms.ops.cutout import Cutout
 from sslbench.transforms.ops.flip import HorizontalFlip, VerticalFlip
+from sslbench.transforms.ops.noise import GaussianNoise
+from sslbench.transforms.ops.quarter_turns import QuarterTurns
 from sslbench.transforms.ops.region_confusion import RegionConfusion
 from sslbench.transforms.ops.rotate import Rotate
 from sslbench.transforms.ops.rotate_square import RotateSquare
+from sslbench.transforms.ops.sobel import Sobel
 
 N = 20_000
 ALPHA = 1e-3
@@ -40,6 +44,10 @@ def is_even(values: torch.Tensor, choices: int) -> bool:
         lambda p: ColorJitter(p, 0.8, 0.8, 0.8, 0.2),
         lambda p: Solarize(p, 0.5),
         lambda p: GaussianBlur(p, (0.1, 2.0)),
+        QuarterTurns,
+        Sobel,
+        lambda p: Cutout(p, 0.5, (0.5, 0.5, 0.5)),
+        lambda p: GaussianNoise(p, (0.1, 0.2)),
         lambda p: RotateSquare(p, 2, 0.5, "image"),
         lambda p: RegionConfusion(p, 7, 2, "paper"),
     ],

@@ -21,7 +21,9 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/downstream.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/export.smk"
 
 
 check_before_environments(workflow)

@@ -1,0 +1,243 @@
+"""The model card: front matter as the Hugging Face hub reads it, then what a stranger must know. No torch.
+
+The hub's keys are those of its model card specification: library_name, pipeline_tag, tags, datasets, and model-index
+(task, dataset, metrics with type, value, name and args). Its ``license`` is left out: whose weights they are is not
+for a program to say.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from sslbench.report.wording import split_words
+
+LOAD = """```python
+import timm, torch
+from PIL import Image
+
+model = timm.create_model("local-dir:{folder}", pretrained=True).eval()
+transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+features = model(transform(Image.open("picture.jpg").convert("RGB"))[None])  # [1, {features}]
+```"""
+
+
+def write(about: dict, files: Mapping[str, dict], config: dict, onnx: dict) -> str:
+    """README.md as text.
+
+    Args:
+        about: dataset, evaluated_on, model, transform, seed, title, paper, family, folder, command, collapsed.
+        files: run.json, ledger.json, linear.json, knn.json and health.json, by name without the ending.
+        config: config.json as exported. onnx: what export.onnx.write returned.
+    """
+    front = yaml.safe_dump(front_matter(about, files), sort_keys=False, allow_unicode=True, width=120)
+    run, backbone = files["run"], config["architecture"]
+    settings = run["settings"]
+    trained = settings["train"]["epochs"] > 0
+    how = f"pretrained with {about['title']}" if trained else "as it is initialised, not trained"
+    parts = [
+        f"---\n{front}---",
+        f"# {backbone}, {how}, on {about['dataset']}",
+        *_warning(about, files["health"]),
+        _lead(about, files, config),
+        "## Load it",
+        LOAD.format(folder=about["folder"], features=config["num_features"]),
+        "From a hub, `hf-hub:<owner>/<name>` takes the place of `local-dir:...`. `model.forward_features(images)` "
+        "gives the map or the tokens; `num_classes=10` in `create_model` puts a new linear head on it.",
+        "## ONNX",
+        _onnx(config, onnx),
+        "## What it was trained on, and how",
+        _table(_how(about, run, settings)),
+        "## How good it is",
+        _good(about, files),
+        "## Limits",
+        "\n".join(f"- {line}" for line in _limits(about, files, config)),
+        "## Where it comes from",
+        _table(_origin(about, files)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def front_matter(about: dict, files: Mapping[str, dict]) -> dict:
+    """The card's metadata, as the hub reads them; figures only where there are any."""
+    settings = files["run"]["settings"]
+    found = _metrics(about, files)
+    judged = about["evaluated_on"]
+    task = {"type": "image-classification", "name": "Image classification by a linear probe or nearest neighbours"}
+    result = {"task": task, "dataset": {"type": judged, "name": judged, "split": "test"}, "metrics": found}
+    tags = ["image-feature-extraction", "timm", "self-supervised-learning", "sslbench", settings["method"]["name"]]
+    front = {
+        "library_name": "timm",
+        "pipeline_tag": "image-feature-extraction",
+        "tags": [*tags, *["collapsed"] * bool(about["collapsed"])],
+        "datasets": [settings["dataset"]["source"]],
+    }
+    if found:
+        front["model-index"] = [{"name": _name(about), "results": [result]}]
+    return front
+
+
+def _metrics(about: dict, files: Mapping[str, dict]) -> list[dict]:
+    """Top-1 and top-5 of the linear probe and of kNN, each with the pictures tested and its interval."""
+    found = []
+    reports = [("linear probe", files["linear"])]
+    reports += [(f"{k} nearest neighbours", v) for k, v in sorted(_neighbours(files["knn"]).items())]
+    for what, report in reports:
+        for key, interval in (("top1", "interval"), ("top5", "interval5")):
+            if report.get(key) is None:
+                continue
+            arguments = {"n": files["linear"]["n"], "confidence": files["linear"]["confidence"]}
+            if report.get(interval):
+                arguments["interval"] = [round(100 * end, 2) for end in report[interval]]
+            name = f"{what}, top-{key[3:]} accuracy, %"
+            value = round(100 * report[key], 2)
+            found.append({"type": "accuracy", "value": value, "name": name, "args": arguments})
+    return found
+
+
+def _neighbours(knn: dict) -> dict[int, dict]:
+    return {int(k): v for k, v in knn.items() if k.isdigit()}
+
+
+def _name(about: dict) -> str:
+    return f"{about['dataset']}/{about['model']}/{about['transform']}/seed{about['seed']}"
+
+
+def _warning(about: dict, health: dict) -> list[str]:
+    evidence = "; ".join(health.get("evidence") or ["no evidence stored"])
+    if about["collapsed"]:
+        return [
+            f"> **Collapsed.** Its features do not tell pictures apart ({evidence}). It is exported because it was "
+            "asked for, e.g. to study collapse; it is of no use as a backbone."
+        ]
+    if health.get("verdict") == "suspicious":
+        return [f"> **Suspicious.** A sign of collapse was seen ({evidence}). Look at its figures before you use it."]
+    return []
+
+
+def _lead(about: dict, files: Mapping[str, dict], config: dict) -> str:
+    run = files["run"]
+    size = config["pretrained_cfg"]["input_size"][-1]
+    text = (
+        f"A {config['architecture']} without classifier: {run['parameters'] / 1e6:.1f} M parameters, "
+        f"{config['num_features']} features, pictures of {size} px. "
+    )
+    if not run["settings"]["train"]["epochs"]:
+        return text + "A reference to hold others against."
+    labels = "with labels" if about["family"] == "reference" else "without labels"
+    return text + f"Trained {labels} on {about['dataset']} by {about['title']} ({about['paper']})."
+
+
+def _onnx(config: dict, onnx: dict) -> str:
+    channels, height, width = onnx["map"]
+    size = config["pretrained_cfg"]["input_size"][-1]
+    checked = (
+        "It was not checked: there was no onnxruntime."
+        if onnx["deviation"] is None
+        else f"On random pictures its answers deviate from the original's by {onnx['deviation']:.0e} of their largest "
+        "value at most."
+    )
+    return (
+        f"`model.onnx` (opset {onnx['opset']}) takes `images` [n, 3, {size}, {size}], any n, normalised by "
+        f"config.json, and gives `features` [n, {config['num_features']}] and `map` "
+        f"[n, {channels}, {height}, {width}], what a detector or a language model reads: as tokens, "
+        f"`map.reshape(n, {channels}, -1).transpose(0, 2, 1)`. {checked}"
+    )
+
+
+def _how(about: dict, run: dict, settings: dict) -> list[tuple[str, str]]:
+    train, data = settings["train"], settings["dataset"]
+    rows = [
+        ("pictures", f"{data['source']}, split {split_words(data['split'])}"),
+        ("content, sha256", str(run["data"].get("content_sha256", "not known"))),
+        ("method", f"{about['title']} (`{about['model']}`): {_plain(settings['method']['options'])}"),
+    ]
+    if settings.get("auxiliary"):
+        rows.append(("pretext tasks beside it", _plain(settings["auxiliary"])))
+    if train["epochs"]:
+        branches = [", ".join(_operation(o) for o in branch) for branch in settings["transform"]]
+        second = f"; second view: {branches[1]}" if branches[1] != branches[0] else ""
+        rows += [
+            ("transform", f"`{about['transform']}`: {branches[0]}{second}"),
+            ("epochs, batch", f"{train['epochs']} epochs, {train['batch_size']} pictures a step"),
+            ("recipe", _plain({k: v for k, v in settings["recipe"].items() if v is not None})),
+            ("precision", str(train["precision"])),
+        ]
+    return [*rows, ("seed", str(settings["seed"]))]
+
+
+def _good(about: dict, files: Mapping[str, dict]) -> str:
+    linear, health = files["linear"], files["health"]
+    rows = []
+    for metric in _metrics(about, files):
+        ends = metric["args"].get("interval")
+        percent = f"{100 * metric['args']['confidence']:g} %"
+        shown = f"{metric['value']:.2f}" + (f" ({percent}: {ends[0]:.2f} to {ends[1]:.2f})" if ends else "")
+        rows.append((metric["name"], shown))
+    rank, width = health.get("effective_rank"), health.get("features")
+    shown = "" if rank is None else f": effective rank {rank:.1f} of {width}, channel deviation {_short(health)}"
+    rows.append(("health", f"{health.get('verdict', 'not judged')}{shown}"))
+    judge = about["evaluated_on"]
+    return (
+        f"Frozen, of the last epoch, on {linear['n']:,} test pictures of {judge} in {linear['classes']:,} classes; the "
+        f"probe is fitted on {linear['n_train']:,} training pictures, its penalty chosen on held-out ones.\n\n"
+        + _table(rows)
+    )
+
+
+def _limits(about: dict, files: Mapping[str, dict], config: dict) -> list[str]:
+    run, linear = files["run"], files["linear"]
+    size, identity = config["pretrained_cfg"]["input_size"][-1], run["settings"]["dataset"]["identity"]
+    lines = [
+        f"Its figures hold for pictures like those of {about['evaluated_on']}, at {size} px. On others nothing was "
+        "measured.",
+        "The intervals cover the choice of test pictures, not the luck of a training run: this is one seed.",
+    ]
+    if run["settings"]["train"]["epochs"]:
+        lines.append(
+            f"It has seen {run['settings']['dataset']['source']} and nothing else"
+            + (
+                ". Some of its training pictures are of ImageNet's validation set, which is no fair test of it."
+                if identity.get("kind") in ("imagenette", "imagewoof") and identity.get("version") == 2
+                else "."
+            )
+        )
+    if linear["n"] < 1000:
+        lines.append(f"With {linear['n']:,} test pictures, differences of a few points are within chance.")
+    return [*lines, "No licence is stated here. The pictures have terms of their own; see to both before you publish."]
+
+
+def _origin(about: dict, files: Mapping[str, dict]) -> list[tuple[str, str]]:
+    run, ledger = files["run"], files["ledger"]
+    commit = str(ledger.get("commit") or "not known") + (" with changes" if ledger.get("clean") is False else "")
+    versions = ", ".join(f"{name} {value}" for name, value in run["versions"].items() if value and name != "views")
+    minutes = (ledger.get("seconds") or {}).get("total")
+    rows = [
+        ("digest of settings, code and data", run["digest"]),
+        ("commit", commit),
+        ("versions", versions),
+        ("hardware", str(ledger.get("device") or "not known")),
+        ("made by", f"`{about['command']}`"),
+    ]
+    return rows if minutes is None else [*rows, ("minutes of training", f"{minutes / 60:.1f}")]
+
+
+def _table(rows: list[tuple[str, str]]) -> str:
+    cells = [(name, value.replace("|", "\\|").replace("\n", " ")) for name, value in rows]
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in cells)])
+
+
+def _plain(values: Mapping[str, Any]) -> str:
+    told = (f"{name} {value if isinstance(value, str) else json.dumps(value)}" for name, value in values.items())
+    return ", ".join(told) or "no options"
+
+
+def _operation(operation: Mapping[str, Any]) -> str:
+    rest = {name: value for name, value in operation.items() if name != "op" and operation["op"] != "normalize"}
+    return f"{operation['op']} ({_plain(rest)})" if rest else operation["op"]
+
+
+def _short(health: dict) -> str:
+    value = health.get("channel_std")
+    return "not known" if value is None else f"{value:.3g}"

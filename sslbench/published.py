@@ -3,21 +3,27 @@
 A figure stands beside a cell where dataset, pictures, backbone, weights, input size, epochs, batch, model, transform
 and metric are the same. What its source leaves open (split, evaluator, choice of epoch) becomes a caveat; what differs
 becomes the reason why there is no figure. Reads reports/published_results.csv; needs no torch.
+
+The second article's four figures are of ImageNet-1K and large networks, so they match no cell: they are shown in a
+table of their own (reports/published_second_article.csv).
 """
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from sslbench import registry
 from sslbench.errors import UserError
 from sslbench.report.wording import split_words
 
 LEDGER = Path(__file__).resolve().parent.parent / "reports" / "published_results.csv"
+SECOND = LEDGER.with_name("published_second_article.csv")
 
+Row = TypeVar("Row")
 _NUMBERS = {"pictures": int, "test_pictures": int, "value": float, "minutes": float, "peak_gb": float}
 _NUMBERS |= {"input_size": int, "epochs": int, "batch_size": int}
 
@@ -53,6 +59,23 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Milestone:
+    """One figure of the second article: top-1 on ImageNet-1K of a linear probe, and what its source says."""
+
+    method: str  # as registered here
+    title: str
+    year: int
+    printed_top1: str  # as the article has it
+    printed_parameters: str
+    value: float  # share in [0, 1], as the source has it
+    backbone: str  # that it was measured on
+    parameters: float  # millions
+    source: str
+    right: bool  # whether the article's pair of top-1 and parameters is the source's
+    note: str
+
+
+@dataclass(frozen=True)
 class Beside:
     """What the ledger has for one metric of one cell: a figure with its caveats, or the reason why there is none."""
 
@@ -63,6 +86,15 @@ class Beside:
 
 def read(path: Path = LEDGER) -> list[Figure]:
     """All figures of the ledger at ``path``, in its order. Raises UserError where a row cannot be read."""
+    return _rows(path, _figure)
+
+
+def read_second(path: Path = SECOND) -> list[Milestone]:
+    """The second article's figures, in its order. Raises UserError where a row cannot be read."""
+    return _rows(path, _milestone)
+
+
+def _rows(path: Path, make: Callable[[dict], Row]) -> list[Row]:
     try:
         with path.open(newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream))
@@ -71,7 +103,7 @@ def read(path: Path = LEDGER) -> list[Figure]:
     figures = []
     for number, row in enumerate(rows, start=2):
         try:
-            figures.append(_figure(row))
+            figures.append(make(row))
         except (KeyError, ValueError, TypeError) as error:
             raise UserError(f"{path}, line {number}: not a published figure ({error!r}); mend the row") from None
     return figures
@@ -115,6 +147,11 @@ def _figure(row: dict) -> Figure:
     values["dataset_sources"] = tuple(row["dataset_sources"].split())
     values["options"] = json.loads(row["options"] or "{}")
     return Figure(**values, printed=row["value"])
+
+
+def _milestone(row: dict) -> Milestone:
+    numbers = {"year": int(row["year"]), "value": float(row["value"]), "parameters": float(row["parameters"])}
+    return Milestone(**row | numbers | {"right": {"yes": True, "no": False}[row["right"]]})
 
 
 @cache

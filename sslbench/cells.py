@@ -37,7 +37,7 @@ class Dataset:
     def needs_archive(self) -> bool:
         """True where only the user can supply the pictures, and has not."""
         local = self.settings.archive or self.settings.path
-        return local is None and self.settings.download() is None and self.kind != "shapes"
+        return local is None and self.settings.download() is None and not self.settings.drawn
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,11 @@ from pydantic import BaseModel, Field, StringConstraints, ValidationError, field
 
 from sslbench import registry
 from sslbench.cells import Cell, Dataset, Model, Transform, pack_names
+from sslbench.composition import Composition, places
 from sslbench.data.spec import DatasetSettings
 from sslbench.errors import UserError
-from sslbench.strict import Strict
+from sslbench.evaluate.spec import Evaluation
+from sslbench.strict import Strict, either
 from sslbench.transforms.spec import merge
 
 Positive = Annotated[int, Field(ge=1)]
@@ -30,6 +32,7 @@ class Block(Strict):
     datasets: Annotated[list[Name], Field(min_length=1)]
     models: Annotated[list[Name], Field(min_length=1)]
     transforms: Annotated[list[Name], Field(min_length=1)]
+    downstream: list[Literal["retrieve", "adapt", "finetune"]] = []  # measured beside the probe, references included
 
 
 class Training(Strict):
@@ -57,34 +60,14 @@ class References(Strict):
     supervised: list[Name] = ["baseline"]
 
 
-PENALTIES = [1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0]
-
-
-class LinearProbe(Strict):
-    penalties: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = PENALTIES
-    holdout: Annotated[float, Field(gt=0, lt=1)] = 0.2  # share of training pictures on which the penalty is chosen
-    max_iterations: Positive = 500
-
-
-class Neighbours(Strict):
-    k: Annotated[list[Positive], Field(min_length=1)] = [20, 200]
-    temperature: Annotated[float, Field(gt=0)] = 0.1
-
-
-class Evaluation(Strict):
-    resize_ratio: Annotated[float, Field(ge=1, le=2)] = 1.0  # shortest side before the centred crop / input size
-    linear: LinearProbe = LinearProbe()
-    knn: Neighbours = Neighbours()
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-
-
 class Compute(Strict):
     """Where it runs. Nothing here changes a result beyond float rounding, and nothing here makes a result stale."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     allow_cpu: bool = False  # let pretraining start where there is no GPU
     threads: Positive = 2  # per pretraining on a CPU, and per evaluation
-    pack_jobs: Positive | Literal["auto"] = "auto"  # processes that decode pictures; auto: one per available core
+    # processes that decode pictures; auto: one per available core
+    pack_jobs: Annotated[Positive | Literal["auto"], either("it is a whole number from 1 up, or 'auto'")] = "auto"
     placement: Literal["auto", "device", "pinned", "mapped"] = "auto"  # where packed pixels live
     views: Literal["auto", "native", "eager"] = "auto"  # how they are made on a CPU: compiled C, or torch's operations
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 5
@@ -130,6 +113,7 @@ class Config(Strict):
     evaluation: Evaluation = Evaluation()
     compute: Compute = Compute()
     sweep: Sweep | None = None
+    composition: Composition | None = None
     paths: Paths = Paths()
 
     @field_validator("seeds")
@@ -262,6 +246,8 @@ def load(raw: dict) -> Config:
         _known("sweep.transforms", config.sweep.transforms, "transform", config.all_transforms)
         for name in config.sweep.transforms:
             parameter_of(config.all_transforms[name], config.sweep.parameter)
+    if config.composition is not None:
+        places(config.composition, config.all_transforms)
     return config
 
 

@@ -67,6 +67,19 @@ def stop_without_gpu(config: Config, cells: list[Cell]) -> None:
     )
 
 
+def stop_tuning_without_gpu(config: Config, count: int) -> None:
+    """The same for fine-tuning ``count`` finished cells.
+
+    Raises:
+        UserError: where there is no GPU and compute.allow_cpu is false.
+    """
+    if count and not config.compute.allow_cpu and device(config) == "cpu":
+        raise UserError(
+            f"no GPU here, and {count} cells to fine-tune, each several times; take finetune out of the grid's "
+            "`downstream`, or, to do it on the CPU all the same, set compute.allow_cpu: true"
+        )
+
+
 def train_pictures(dataset: Dataset) -> int | None:
     """How many pictures one epoch has, where that is known without them."""
     counts = dataset.settings.known_counts()

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = ("lightly", "timm")
 COMPILED = (".c", ".h", ".cpp", ".cu")
 LEFT_OUT = re.compile(
-    r"sslbench\.(canonical|registry|config|cells|plan|strict|errors|warm|\w+\.spec|methods\.\w+\.settings"
+    r"sslbench\.(canonical|registry|config|cells|plan|strict|errors|warm|\w+\.spec|(methods|pretext)\.\w+\.settings"
     r"|engine\.(progress|ledger|store)|transforms\.native\.check)"
 )
 # Fields of the syntax tree that carry no meaning or exist in some Python versions only.

@@ -12,11 +12,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sslbench import registry
+from sslbench import downstream, registry
 from sslbench.canonical import canonical
 from sslbench.cells import Cell, Dataset
+from sslbench.composition import places
 from sslbench.config import Config, parameter_of
 from sslbench.errors import UserError
+from sslbench.evaluate.spec import APART
 from sslbench.fingerprint import ROOT, code_digest
 
 PRETRAIN_SCRIPT = "workflow/scripts/pretrain.py"
@@ -148,6 +150,7 @@ class Plan:
                 for name, transform in used_transforms.items()
             },
             "sweep": self._sweep(),
+            "composition": self._composition(),
             "config_text": json.dumps(self._used_config(), indent=1, sort_keys=True, ensure_ascii=False),
         }
 
@@ -160,6 +163,8 @@ class Plan:
             ("transforms", self.gallery()),
         ):
             used[key] = {name: entry for name, entry in used[key].items() if name in names}
+        off = APART - {task for cell in self.cells for task in downstream.tasks(self.config, cell)}
+        used["evaluation"] = {key: value for key, value in used["evaluation"].items() if key not in off}
         for entry in used["datasets"].values():
             for place in ("archive", "path"):
                 entry.pop(place, None)
@@ -178,7 +183,10 @@ class Plan:
             "expected": {
                 "settings": cell.settings,
                 "code": code_digest(*cell.code_roots, PRETRAIN_SCRIPT),
-                "evaluation": self.config.evaluation.model_dump(mode="json"),
+                "evaluation": self.config.evaluation.model_dump(mode="json", exclude=set(APART)),
+            },
+            "beside": {
+                task: downstream.settings(self.config, cell, task) for task in downstream.tasks(self.config, cell)
             },
             "set_aside": self._set_aside(cell),
         }
@@ -190,6 +198,10 @@ class Plan:
         known = self.config.all_transforms
         values = {name: parameter_of(known[name], sweep.parameter) for name in sweep.transforms}
         return {"parameter": sweep.parameter, "values": values}
+
+    def _composition(self) -> dict | None:
+        study = self.config.composition
+        return study and study.model_dump() | {"places": places(study, self.config.all_transforms)}
 
     def gallery(self) -> dict[str, list[list[dict]]]:
         """The operations of every transform that the grid uses, for the gallery."""

@@ -5,6 +5,7 @@ and doctors, and the published ledger. Never reads checkpoints or features, and 
 """
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas
@@ -12,7 +13,7 @@ import pandas
 from sslbench import published, stats
 from sslbench.data import doctor
 from sslbench.errors import UserError
-from sslbench.report import ranking
+from sslbench.report import downstream, families, ranking
 from sslbench.report.files import read_json, write_text
 from sslbench.report.logs import error_line, first_missing, no_pictures, source_folder
 from sslbench.report.reading import loss_parts, read_cell
@@ -38,6 +39,7 @@ def collect(plan: dict, results: Path, out_dir: Path) -> None:
         found = read_cell(entry, folder, waits_for, datasets[entry["dataset"]]["manifest"], judged)
         cell = _cell(entry, found, plan, confidence)
         cell["published"] = _published(figures, cell, entry, _settings(entry, found), plan, datasets)
+        cell["beside"] = downstream.read(entry, folder, cell)
         cells.append(cell)
         if ranking.may_rank(cell):
             correct[_name(cell)] = ranking.read_correct(found["predictions"])
@@ -46,7 +48,9 @@ def collect(plan: dict, results: Path, out_dir: Path) -> None:
         dataset["smallest_difference"] = ranking.smallest_difference(entries, name, confidence)
     report = {
         "format": FORMAT,
-        "plan": {key: plan.get(key) for key in ("name", "title", "note", "command", "config_text", "sweep")},
+        "plan": {
+            key: plan.get(key) for key in ("name", "title", "note", "command", "config_text", "sweep", "composition")
+        },
         "confidence": confidence,
         "datasets": datasets,
         "models": plan["models"],
@@ -54,6 +58,7 @@ def collect(plan: dict, results: Path, out_dir: Path) -> None:
         "cells": cells,
         "entries": entries,
         "ledger": [_ledger_row(f) for f in figures],
+        "second_article": [asdict(milestone) for milestone in published.read_second()],
     }
     write_text(out_dir / "cells.csv", tidy(report).to_csv(index=False, lineterminator="\n"))
     text = json.dumps(_finite(report), sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1)
@@ -71,6 +76,7 @@ def tidy(report: dict) -> pandas.DataFrame:
             key: cell[key]
             for key in ("dataset", "evaluated_on", "model", "method", "family", "transform", "seed", "kind")
         }
+        row["article_family"] = families.of_article(report["models"][cell["model"]])
         row["status"] = cell["status"]
         row |= {"why": cell["why"], **cell["protocol"]}
         for metric in ("top1", "top5"):
@@ -83,6 +89,7 @@ def tidy(report: dict) -> pandas.DataFrame:
         for k, values in sorted(cell["knn"].items(), key=lambda item: int(item[0])):
             row |= {f"knn{k}_top1": values.get("top1"), f"knn{k}_top5": values.get("top5")}
         row |= {key: health.get(key) for key in ("verdict", "channel_std", "effective_rank", "rank_share", "features")}
+        row |= downstream.columns(cell)
         row |= {"rank_in_column": entry.get("column_rank"), "rank_in_dataset": entry.get("dataset_rank")}
         row |= {key: value for key, value in cost.items() if key != "seconds"}
         row |= {f"seconds_{key}": value for key, value in sorted(cost["seconds"].items())}

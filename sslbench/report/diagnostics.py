@@ -1,5 +1,6 @@
 """Tables beside accuracy: nearest neighbours, health of the features, and a transform's parameter swept."""
 
+from sslbench.report import families
 from sslbench.report.content import Block, Cell, Column, Paragraph, Row, Span, Table
 from sslbench.report.tables import Notes, collapsed, suspicious
 from sslbench.report.wording import ABSENT, Labels, accuracy, cost, interval
@@ -12,11 +13,11 @@ def neighbours(report: dict, dataset: str, labels: Labels) -> tuple[Block, ...]:
         return ()
     ks = sorted({k for e in entries.values() for k in e["knn"]}, key=int)
     transforms = list(dict.fromkeys(t for _, t in entries))
-    columns = [Column("Model", "text")]
+    columns = [Column("Model", "text"), Column("Family", "text", spare=True)]
     columns += [Column(t if t != "none" else "no transform", hint=" / ".join(f"k={k}" for k in ks)) for t in transforms]
     rows = []
     for model in dict.fromkeys(m for m, _ in entries):
-        cells = [Cell((labels.model(model),))]
+        cells = [Cell((labels.model(model),)), families.cell(report, model)]
         for transform in transforms:
             entry = entries.get((model, transform))
             if entry is None:
@@ -39,12 +40,13 @@ def health(report: dict, dataset: str, labels: Labels) -> tuple[Block, ...]:
         return ()
     notes = Notes()
     transforms = list(dict.fromkeys(t for _, t in entries))
-    columns = [Column("Model", "text")]
+    columns = [Column("Model", "text"), Column("Family", "text", spare=True)]
     columns += [Column(t if t != "none" else "no transform") for t in transforms]
     rows = []
     for model in dict.fromkeys(m for m, _ in entries):
         cells = [_health_cell(entries.get((model, transform)), notes) for transform in transforms]
-        rows.append(Row((Cell((labels.model(model),)), *cells), "reference" if _reference(entries, model) else ""))
+        named = Cell((labels.model(model),)), families.cell(report, model)
+        rows.append(Row((*named, *cells), "reference" if _reference(entries, model) else ""))
     features = max((e["health"].get("features") or 0 for e in entries.values()), default=0)
     of = f" of {features:,}" if features else ""
     caption = f"{labels.dataset(dataset)}: health of the features: effective rank{of}, below it the channels' deviation"
@@ -65,7 +67,7 @@ def sweep(report: dict, labels: Labels) -> tuple[tuple[str, tuple[Block, ...]], 
         if not models:
             continue
         columns = [Column(plan["parameter"], "text")] + [
-            Column(labels.model(m), hint="(min / peak GB)") for m in models
+            Column(labels.model(m), hint=f"{families.cell(report, m).lines[0]} (min / peak GB)") for m in models
         ]
         rows = []
         for transform, value in sorted(plan["values"].items(), key=lambda item: (_order(item[1]), item[0])):

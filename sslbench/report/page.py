@@ -13,7 +13,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sslbench.errors import UserError
-from sslbench.report import diagnostics, figures, markdown, provenance, tables
+from sslbench.report import (
+    composition,
+    diagnostics,
+    downstream,
+    figures,
+    labelfree,
+    markdown,
+    milestones,
+    provenance,
+    tables,
+)
 from sslbench.report.answer import answer
 from sslbench.report.content import Page, Paragraph, Part, Pictures, Section, spans
 from sslbench.report.files import write_text
@@ -49,10 +59,21 @@ def build(report: dict, gallery: dict) -> Page:
     accuracy = [(n, tables.accuracy_tables(report, n, labels) + figures.cost_chart(report, n, labels)) for n in names]
     features = [(n, diagnostics.neighbours(report, n, labels) + diagnostics.health(report, n, labels)) for n in names]
     curves = [(n, figures.curve_charts(report, n, labels)) for n in names]
+    beside = [(n, downstream.tables(report, n, labels)) for n in names]
+    unlabelled = [(n, labelfree.blocks(report, n, labels)) for n in names]
     sections = [
         Section("accuracy", "Accuracy", (Paragraph(f"{_RANKS} {_MEMORY}", "faint"),), _parts(accuracy, labels)),
         Section("features", "Neighbours and health", (), _parts(features, labels)),
+        Section(
+            "composition",
+            "Pairs of operations",
+            (),
+            tuple(Part(*found) for found in composition.composition(report, labels)),
+        ),
         Section("sweep", "By parameter", (), tuple(Part(t, b) for t, b in diagnostics.sweep(report, labels))),
+        Section("downstream", "Downstream", (), _parts(beside, labels)),
+        Section("label-free", "Choosing without labels", (), _parts(unlabelled, labels)),
+        Section("milestones", "The second article's figures", milestones.table(report, labels)),
         Section("transforms", "What the transforms do", _pictures(report, gallery)),
         Section("curves", "Learning curves", (), _parts(curves, labels)),
         Section("data", "Data", (), provenance.data_parts(report, labels)),

@@ -3,6 +3,7 @@
 from math import sqrt
 from statistics import NormalDist
 
+from sslbench.report import families
 from sslbench.report.content import Block, Cell, Column, Paragraph, Row, Span, Table, Text
 from sslbench.report.wording import ABSENT, Labels, accuracy, cost, counted, difference, interval, listed
 
@@ -43,19 +44,24 @@ def accuracy_tables(report: dict, dataset: str, labels: Labels) -> tuple[Block, 
         of_model = [grid.get((model, t)) for t in transforms]
         protocol = _of_row([e for e in of_model if e])
         more = tuple(Span(str(protocol[key]), "faint") for key in ("backbone", "precision") if key in differing)
-        family = next(e for e in of_model if e)["family"]
-        cells = [_model(labels.model(model), model, more), *_protocol(family, protocol)]
+        cells = [_model(labels.model(model), model, more), families.cell(report, model), *_protocol(protocol)]
         for entry in of_model:
             cells += [_figure(entry, metric, notes, protocol) for metric in metrics]
         rows.append(Row(tuple(cells)))
-    rows += _references(entries, transforms, metrics, labels, notes)
+    rows += _references(report, entries, transforms, metrics, labels, notes)
     rows += _published_best(report, dataset, transforms, metrics, labels)
     n = max((e["n"] or 0 for e in entries.values()), default=0)
     counted_n = f", {n:,} test pictures" if n else ""
     what = "Top-1 and top-5 accuracy" if len(metrics) == 2 else "Top-1 accuracy"
     probe = f"{what} of a linear probe on the frozen backbone, last epoch{counted_n}{_uniform(grid)}"
     caption = f"{labels.dataset(dataset)}: {probe}"
-    return (Table(caption, columns, tuple(rows), tuple(notes.texts)), *_beside(report, dataset, grid, metrics, labels))
+    table = Table(caption, columns, tuple(rows), tuple(notes.texts))
+    return (table, *_families(report, models), *_beside(report, dataset, grid, metrics, labels))
+
+
+def _families(report: dict, models: list[str]) -> tuple[Block, ...]:
+    line = families.without_row(report, models)
+    return (Paragraph(line, "faint"),) if line else ()
 
 
 def _heads(transforms: list[str], metrics: tuple[str, ...], uniform: bool) -> tuple[Column, ...]:
@@ -97,9 +103,8 @@ def _of_row(entries: list[dict]) -> dict:
     return min(entries, key=lambda e: "stale" in e["states"])["protocols"][0]
 
 
-def _protocol(family: str, protocol: dict) -> list[Cell]:
-    values = (family, protocol["batch_size"], protocol["input_size"], protocol["epochs"])
-    return [Cell((str(value),)) for value in values]
+def _protocol(protocol: dict) -> list[Cell]:
+    return [Cell((str(protocol[key]),)) for key in ("batch_size", "input_size", "epochs")]
 
 
 def _figure(entry: dict | None, metric: str, notes: Notes, protocol: dict) -> Cell:
@@ -179,7 +184,7 @@ def _why(entry: dict, notes: Notes, protocol: dict | None = None) -> tuple[int, 
 
 
 def _references(
-    entries: dict, transforms: list[str], metrics: tuple[str, ...], labels: Labels, notes: Notes
+    report: dict, entries: dict, transforms: list[str], metrics: tuple[str, ...], labels: Labels, notes: Notes
 ) -> list[Row]:
     """Rows that are counted apart: random initialisation once, supervised per transform."""
     rows = []
@@ -187,7 +192,7 @@ def _references(
     for model in dict.fromkeys(m for m, _ in references):
         mine = {t: e for (m, t), e in references.items() if m == model}
         protocol = _of_row(list(mine.values()))
-        cells = [Cell((labels.model(model),)), *_protocol(next(iter(mine.values()))["family"], protocol)]
+        cells = [Cell((labels.model(model),)), families.cell(report, model), *_protocol(protocol)]
         outside = [t for t in mine if t not in transforms]
         if outside:
             # One value that belongs to no column: it spans them all.
@@ -251,13 +256,13 @@ def _beside(report: dict, dataset: str, grid: dict, metrics: tuple[str, ...], la
         told = reasons[0] if len(reasons) == 1 else f"for example {reasons[0]}"
         return (Paragraph(f"No published figure may stand beside these cells: {told}.", "faint"),)
     notes = Notes()
-    columns = [Column("Model", "text")]
+    columns = [Column("Model", "text"), Column("Family", "text", spare=True)]
     for t in transforms:
         names = {"top1": " top-1", "top5": " top-5"} if len(metrics) == 2 else {"top1": ""}
         columns += [Column(f"{t}{names[m]}", hint="published, ours − published") for m in metrics]
     rows = []
     for model in models:
-        cells = [_model(labels.model(model), model)]
+        cells = [_model(labels.model(model), model), families.cell(report, model)]
         for transform in transforms:
             for metric in metrics:
                 entry = grid.get((model, transform))

@@ -10,6 +10,8 @@ from tests.staleness.small_grid import CELLS, REFERENCES
 
 SIMCLR = "sslbench/methods/simclr/model.py"
 PER_DATASET = 4 * 3 + 2  # cells and references
+REPORTED = {"collect": 1, "report": 1, "all": 1}
+TASKS = ["retrieve", "adapt", "finetune"]
 
 
 def test_a_finished_grid_runs_nothing(project):
@@ -116,7 +118,7 @@ def test_a_change_retrains_exactly_the_cells_that_depend_on_it(project, change, 
         ),
         (
             lambda p: p.configure(evaluation__resize_ratio=1.1),
-            {"embed": CELLS + REFERENCES, "evaluate": CELLS + REFERENCES, "collect": 1, "report": 1, "all": 1},
+            dict.fromkeys(["embed", "evaluate", "labelfree"], CELLS + REFERENCES) | REPORTED,
         ),
         (
             lambda p: p.edit("sslbench/report/templates/page.html.j2", "</body>", "<p></p></body>"),
@@ -128,6 +130,38 @@ def test_a_change_retrains_exactly_the_cells_that_depend_on_it(project, change, 
 def test_the_probe_never_retrains_and_the_report_never_probes(project, change, rules):
     change(project)
     assert project.would_run() == rules
+
+
+def downstream(project, *tasks: str, models: tuple[str, ...] = ("barlowtwins", "byol", "simclr", "swav")) -> None:
+    """A block of its own for ``models`` on one dataset and transform; the other blocks stay."""
+    grid = yaml.safe_load((project.folder / "overlay.yaml").read_text())["grid"]
+    more = {"datasets": ["drawn"], "models": list(models), "transforms": ["lorot"], "downstream": list(tasks)}
+    project.overlay({**yaml.safe_load((project.folder / "overlay.yaml").read_text()), "grid": [*grid, more]})
+
+
+def test_switching_downstream_tasks_on_runs_them_alone_where_the_block_says(project):
+    downstream(project, *TASKS, models=("byol", "swav"))
+    assert project.would_run() == dict.fromkeys(TASKS, 2 + 2) | REPORTED  # two cells, and the dataset's references
+
+
+def test_one_task_switched_on_runs_no_other(project):
+    downstream(project, "retrieve")
+    assert project.would_run() == {"retrieve": 4 + 2} | REPORTED
+
+
+@pytest.mark.parametrize(
+    ("change", "rules"),
+    [
+        (lambda p: p.configure(evaluation__labelfree={"pictures": 9, "views": 2}), {"labelfree": CELLS + REFERENCES}),
+        (lambda p: p.configure(evaluation__finetune={"epochs": 7}), {}),
+        (lambda p: p.edit("sslbench/evaluate/finetune.py", "import torch", "import torch\n\nSEEN = 0"), {}),
+        (lambda p: p.edit("sslbench/evaluate/retrieve.py", "import torch", "import torch\n\nSEEN = 0"), {}),
+    ],
+    ids=["LiDAR's pictures", "a setting of a task that is off", "its code", "the code of another that is off"],
+)
+def test_settings_and_code_beside_the_probe_touch_nothing_else(project, change, rules):
+    change(project)
+    assert project.would_run() == ((rules | REPORTED) if rules else {})
 
 
 def test_lost_features_are_made_again_only_where_something_needs_them(project):

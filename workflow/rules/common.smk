@@ -4,12 +4,13 @@ import os
 import sys
 from pathlib import Path
 
-from sslbench import cost, registry, warm
+from sslbench import cost, downstream, registry, warm
 from sslbench import plan as planning
 from sslbench.canonical import canonical
 from sslbench.cells import encoding
 from sslbench.config import load
 from sslbench.errors import UserError
+from sslbench.evaluate.spec import APART
 from sslbench.fingerprint import code_digest
 
 
@@ -53,7 +54,8 @@ def manifest(dataset):
 def finished(cells):
     """What a finished cell leaves for the report."""
     names = ["run.json", "linear.json", "knn.json", "health.json", "predictions.parquet"]
-    return [f"{cell.folder}/{name}" for cell in cells for name in names]
+    beside = [f"{cell.folder}/{downstream.FILES[task]}" for cell in cells for task in downstream.tasks(CONFIG, cell)]
+    return [f"{cell.folder}/{name}" for cell in cells for name in names] + beside
 
 
 def check_start(workflow):
@@ -65,11 +67,15 @@ def check_start(workflow):
         one_line(planning.require_backbones, trained)
         if workflow.local_exec:
             one_line(cost.stop_without_gpu, CONFIG, trained)
+    if workflow.is_main_process and workflow.local_exec:
+        tuned = sum(job.rule.name == "finetune" for job in workflow.dag.needrun_jobs())
+        one_line(cost.stop_tuning_without_gpu, CONFIG, tuned)
 
 
 def share_imports(workflow):
     """Let the jobs that need torch find this process, where they run below it and there are several."""
-    heavy = [job for job in workflow.dag.needrun_jobs() if job.rule.name in {"pretrain", "embed", "evaluate"}]
+    names = {"pretrain", "embed", "evaluate", *downstream.FILES}
+    heavy = [job for job in workflow.dag.needrun_jobs() if job.rule.name in names]
     if workflow.is_main_process:
         os.environ.pop(warm.RUN, None)
         if CONFIG.compute.share_imports and workflow.local_exec and len(heavy) > 1:

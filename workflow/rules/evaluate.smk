@@ -50,7 +50,7 @@ rule evaluate:
         mem_mb=4000,
         runtime=60,
     params:
-        settings=lambda wc: canonical(CONFIG.evaluation.model_dump(mode="json", exclude={"resize_ratio"})),
+        settings=lambda wc: canonical(CONFIG.evaluation.model_dump(mode="json", exclude={"resize_ratio", *APART})),
         code=lambda wc: code_digest("sslbench.evaluate.evaluate", "workflow/scripts/evaluate.py"),
     script:
         "../scripts/evaluate.py"

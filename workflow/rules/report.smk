@@ -46,7 +46,10 @@ rule collect:
     params:
         settings=lambda wc: canonical(PLAN.report(OVERLAYS)),
         code=lambda wc: code_digest(
-            "sslbench.report.collect", "reports/published_results.csv", "workflow/scripts/collect.py"
+            "sslbench.report.collect",
+            "reports/published_results.csv",
+            "reports/published_second_article.csv",
+            "workflow/scripts/collect.py",
         ),
     script:
         "../scripts/collect.py"

@@ -1,0 +1,152 @@
+"""Fine-tuning: the whole published backbone with a linear head, trained on a share of the labels.
+
+Every share and draw is one run of the supervised reference from the backbone's weights, on the pictures drawn. It goes
+through the engine as pretraining does, and through the store: a job that is killed goes on from the last checkpoint of
+the run it was in, and finished runs are kept. A run's place in the store depends on the content of its weights.
+"""
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import safetensors.torch
+import torch
+
+from sslbench.canonical import document
+from sslbench.data.packed import PackedSet
+from sslbench.data.splits import Split
+from sslbench.engine.devices import Device, computing
+from sslbench.engine.fit import give_up, resume, run, stop_signals
+from sslbench.engine.ledger import Ledger
+from sslbench.engine.placement import place
+from sslbench.engine.progress import Progress
+from sslbench.engine.store import digest, file_sha256, locked
+from sslbench.engine.training import Training
+from sslbench.errors import UserError
+from sslbench.evaluate import results
+from sslbench.evaluate.embed import forward, load_weights
+from sslbench.evaluate.linear import rank_classes
+from sslbench.evaluate.shares import draw, draws_of, summary
+from sslbench.transforms.native import library
+
+RESULT = "finetuned.json"  # of one run, in the store
+
+
+class Chosen(PackedSet):
+    """A pack whose training pictures are the ``chosen`` ones of a split."""
+
+    chosen: np.ndarray | None = None
+
+    def split(self, name: str) -> Split:
+        parts = super().split(name)
+        return parts if self.chosen is None else parts | {"train": self.chosen}
+
+
+class Tuning(Training):
+    """Training of the supervised reference that starts from the backbone in ``weights``."""
+
+    def __init__(self, settings: dict, pack: PackedSet, device: Device, ledger: Ledger, weights: Path) -> None:
+        self.weights = weights
+        super().__init__(settings, pack, device, ledger)
+
+    def _prepare(self) -> None:
+        load_weights(self.method.backbone.model, self.weights)
+        super()._prepare()
+
+
+def finetune(
+    settings: dict[str, Any],
+    code: str,
+    backbone_file: Path,
+    run_file: Path,
+    pack: Path,
+    output: Path,
+    *,
+    state_root: Path,
+    device: str,
+    threads: int,
+    checkpoint_minutes: float = 5.0,
+    placement: str = "auto",
+    views: library.Mode = "auto",
+    progress: TextIO | None = None,
+) -> None:
+    """Write finetune.json: accuracy on all test pictures by share of the labels.
+
+    Args:
+        settings: ``cell``, a cell's settings for the supervised reference, whose epochs, batch size and seed are set
+            here; ``shares``, ``draws``, ``epochs``, ``least_steps``, ``batch_size``, ``resize_ratio``, ``confidence``.
+        backbone_file: where every run starts. Weights that are not finite leave entries without figures.
+        Others: as for engine.fit.fit.
+
+    Raises:
+        Interrupted: a signal came; the same call goes on.
+        UserError: no labelled pictures, a diverged loss, no such device.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    cell, split = settings["cell"], settings["cell"]["dataset"]["split"]
+    packed = Chosen.open(pack, verify=True)
+    parts = {part: np.sort(rows[packed.labels[rows] >= 0]) for part, rows in packed.split(split).items()}
+    for part, rows in parts.items():
+        if not len(rows):
+            raise UserError(
+                f"{packed.manifest['source']}: split {split!r} has no labelled {part} pictures; name a labelled "
+                "dataset under evaluate_on"
+            )
+    data = {"content_sha256": packed.manifest["content_sha256"], "split_sha256": packed.split_sha256(split)}
+    start = file_sha256(Path(backbone_file))
+    usable = all(values.isfinite().all() for values in safetensors.torch.load_file(backbone_file).values())
+    entries = []
+    with computing(device, threads, cell["train"]) as where, stop_signals() as stop:
+        library.configure("eager" if where.cuda else views)
+        placed = False
+        for share in settings["shares"]:
+            right = []
+            for number in draws_of(share, settings["draws"]):
+                chosen = parts["train"][draw(torch.from_numpy(packed.labels[parts["train"]]), share, number).numpy()]
+                one = run_settings(settings, len(chosen), number)
+                steps = one["train"]["epochs"] * (len(chosen) // one["train"]["batch_size"])
+                entry = {"share": share, "n_train": len(chosen), "draws": number + 1, "steps": steps}
+                if not usable:
+                    continue
+                shown = Progress(f"finetune on {len(chosen)} labels, draw {number + 1}", progress)
+                key = digest(one | {"start": start, "share": share}, code, data)
+                with locked(state_root, key, shown.say, lambda: give_up(stop)) as kept:
+                    if not kept.finished():
+                        if not placed:
+                            shown.say(place(packed, where, placement))
+                            placed = True
+                        packed.chosen = chosen
+                        ledger = Ledger(where, threads)
+                        training = Tuning(one, packed, where, ledger, Path(backbone_file))
+                        resume(training, kept, shown)
+                        with contextlib.closing(training):
+                            run(training, kept, shown, stop, checkpoint_minutes * 60)
+                        count = right_answers(training, parts["test"], cell["input_size"], settings["resize_ratio"])
+                        kept.publish({RESULT: document({"right": count}), "ledger.json": document(ledger.document())})
+                        packed.chosen = None
+                    right.append(json.loads((kept.done / RESULT).read_text(encoding="utf-8"))["right"])
+            if usable:
+                entry |= summary(right, len(parts["test"]), settings["confidence"])
+            entries.append(entry)
+    classes = len(packed.classes)
+    results.write(output, run_file, settings, {"n": len(parts["test"]), "classes": classes, "entries": entries})
+
+
+def run_settings(settings: dict[str, Any], pictures: int, number: int) -> dict[str, Any]:
+    """The settings of one run on so many ``pictures``: its batch, its epochs, and draw ``number`` as its seed."""
+    batch = min(settings["batch_size"], pictures)
+    epochs = max(settings["epochs"], -(-settings["least_steps"] // (pictures // batch)))
+    train = settings["cell"]["train"] | {"epochs": epochs, "batch_size": batch, "measure_every": epochs}
+    return settings["cell"] | {"train": train, "seed": number}
+
+
+def right_answers(training: Training, test: np.ndarray, size: int, ratio: float) -> int:
+    """How many test pictures (indices into the pack) the trained network classifies rightly, in float32."""
+    method, where = training.method.eval(), training.device
+    features = forward(method.backbone, training.pack, test, size, ratio, where.torch, where.memory_format)
+    with torch.no_grad():
+        scores = method.classifier.cpu()(features)
+    return int((rank_classes(scores)[:, 0].numpy() == training.pack.labels[test]).sum())

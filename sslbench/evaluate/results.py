@@ -1,0 +1,18 @@
+"""One JSON result of a job, written whole or not at all, with what it was made from."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sslbench.canonical import document
+
+
+def write(output: Path, run: Path, settings: dict[str, Any], found: dict[str, Any]) -> None:
+    """Write ``found`` with the ``settings`` asked for and the digest of the cell whose run.json is ``run``.
+
+    Both are for the report, which tells today's result from an older one by them.
+    """
+    digest = json.loads(Path(run).read_text(encoding="utf-8"))["digest"]
+    temporary = output.with_name(output.name + ".tmp")
+    temporary.write_bytes(document({"digest": digest, "settings": settings, **found}))
+    temporary.replace(output)

@@ -1,0 +1,23 @@
+"""Retrieval figures of one cell."""
+
+import json
+from pathlib import Path
+
+from sslbench.warm import share_imports
+
+if __name__ == "__main__":
+    share_imports()
+    from sslbench.config import Compute
+    from sslbench.errors import job_log
+    from sslbench.evaluate.retrieve import retrieve
+
+    with job_log(snakemake.log[0]) as log:
+        files = snakemake.input
+        retrieve(
+            {"train": Path(files.train), "test": Path(files.test)},
+            Path(files.run),
+            json.loads(snakemake.params.settings),
+            Path(snakemake.output[0]),
+            threads=Compute(**snakemake.config.get("compute", {})).threads,
+            log=lambda line: print(line, file=log),
+        )

@@ -16,6 +16,21 @@ METHODS = {
     "byol": "sslbench.methods.byol",
     "vicreg": "sslbench.methods.vicreg",
     "vicregl": "sslbench.methods.vicregl",
+    "moco": "sslbench.methods.moco",
+    "dino": "sslbench.methods.dino",
+    "rotation": "sslbench.methods.rotation",
+    "lorot": "sslbench.methods.lorot",
+    "dcl": "sslbench.methods.dcl",
+    "contextprediction": "sslbench.methods.contextprediction",
+    "mae": "sslbench.methods.mae",
+}
+
+# name -> package with settings.py (torch-free: Settings) and task.py (a class named Task): tasks that a model entry can
+# lay beside its method under `auxiliary:`
+PRETEXT = {
+    "rotation": "sslbench.pretext.rotation",
+    "lorot": "sslbench.pretext.lorot",
+    "dcl": "sslbench.pretext.dcl",
 }
 
 # Rows to hold the methods against. Same contract, but they may read labels, and the grid does not count them.
@@ -31,6 +46,7 @@ TRANSFORMS = {
     "orthogonality": "sslbench.transforms.orthogonality",
     "lorot": "sslbench.transforms.lorot",
     "dcl": "sslbench.transforms.dcl",
+    "compose": "sslbench.transforms.compose",
 }
 
 # Operation.op (sslbench/transforms/spec.py) -> module:class of its batched implementation
@@ -43,6 +59,10 @@ OPERATIONS = {
     "grayscale": "sslbench.transforms.ops.color:Grayscale",
     "solarize": "sslbench.transforms.ops.color:Solarize",
     "gaussian_blur": "sslbench.transforms.ops.blur:GaussianBlur",
+    "quarter_turns": "sslbench.transforms.ops.quarter_turns:QuarterTurns",
+    "sobel": "sslbench.transforms.ops.sobel:Sobel",
+    "cutout": "sslbench.transforms.ops.cutout:Cutout",
+    "gaussian_noise": "sslbench.transforms.ops.noise:GaussianNoise",
     "rotate_square": "sslbench.transforms.ops.rotate_square:RotateSquare",
     "region_confusion": "sslbench.transforms.ops.region_confusion:RegionConfusion",
     "normalize": "sslbench.transforms.ops.normalize:Normalize",
@@ -50,11 +70,13 @@ OPERATIONS = {
 
 # name -> torch-free module with Settings and scan()
 DATASETS = {
+    "imagenet": "sslbench.data.layouts.imagenet",
     "imagenette": "sslbench.data.layouts.imagenette",
     "imagewoof": "sslbench.data.layouts.imagewoof",
     "nabirds": "sslbench.data.layouts.nabirds",
     "folder": "sslbench.data.layouts.folder",
     "shapes": "sslbench.data.layouts.shapes",
+    "scenes": "sslbench.data.layouts.scenes",
 }
 
 

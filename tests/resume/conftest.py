@@ -16,19 +16,19 @@ from tests.unit.test_data_jpegs import root  # noqa: F401 - a fixture of jpeg_pa
 @pytest.fixture(scope="session")
 def small_pack(tmp_path_factory) -> Path:
     """54 + 6 pictures of 3 classes: colour and stripe width differ by class, sizes by picture."""
-    root = tmp_path_factory.mktemp("pictures")
+    pictures = tmp_path_factory.mktemp("pictures")
     random = np.random.default_rng(0)
     for part, count in (("train", 18), ("val", 2)):
         for label in range(3):
-            (root / part / f"class{label}").mkdir(parents=True)
+            (pictures / part / f"class{label}").mkdir(parents=True)
             for number in range(count):
                 height, width = random.integers(36, 60, 2)
                 stripes = np.sin(np.arange(width) * (0.3 + 0.5 * label))[None, :, None] * 60
                 pixels = 128 + stripes + 40 * (np.arange(3) == label) + random.normal(0, 20, (height, width, 3))
                 Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(
-                    root / part / f"class{label}" / f"{number}.png"
+                    pictures / part / f"class{label}" / f"{number}.png"
                 )
-    settings = folder.Settings(path=root)
+    settings = folder.Settings(path=pictures)
     made = tmp_path_factory.mktemp("packs")
     fetch(settings, made / "source")
     pack(settings, made / "source" / "source.json", made / "pack", 36)

@@ -18,9 +18,9 @@ DYNAMIC = {
     + [module.partition(":")[0] for module in registry.OPERATIONS.values()],
     "gallery": [module.partition(":")[0] for module in registry.OPERATIONS.values()],
 }
-DISTRIBUTIONS = {"PIL": "pillow", "pynvml": "nvidia-ml-py", "markupsafe": "jinja2"}
-# Loaded by others by name: timm's and lightly's arrays, and pandas' parquet engine.
-INDIRECT = {"train": {"numpy", "torchvision"}, "report": {"pyarrow"}}
+DISTRIBUTIONS = {"PIL": "pillow", "pynvml": "nvidia-ml-py", "markupsafe": "jinja2", "yaml": "pyyaml"}
+# Loaded by others by name: timm's and lightly's arrays, pandas' parquet engine, and what torch writes ONNX with.
+INDIRECT = {"train": {"numpy", "torchvision"}, "report": {"pyarrow"}, "export": {"onnxscript", "torchvision"}}
 
 
 def rules():
@@ -60,6 +60,7 @@ def provided(environment: str) -> set[str]:
 def test_every_rule_with_a_script_names_an_environment():
     assert set(rules()) == {
         "fetch", "pack", "pretrain", "embed", "evaluate", "gallery", "collect", "report", "report_now",
+        "export", "labelfree", "retrieve", "adapt", "finetune",
     }  # fmt: skip
 
 
@@ -69,7 +70,7 @@ def test_a_rules_environment_holds_what_it_imports(rule):
     assert third_party(rule, script) - provided(environment) == set()
 
 
-@pytest.mark.parametrize("environment", ["data", "train", "report"])
+@pytest.mark.parametrize("environment", ["data", "train", "report", "export"])
 def test_an_environment_holds_nothing_that_no_rule_imports(environment):
     used = set().union(*(third_party(r, s) for r, (e, s) in rules().items() if e == environment))
     assert provided(environment) - used - INDIRECT.get(environment, set()) == set()

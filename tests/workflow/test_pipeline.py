@@ -24,7 +24,7 @@ def cells(project):
 def test_every_cell_leaves_its_files(finished):
     expected = {
         "backbone.safetensors", "run.json", "ledger.json", "curve.csv", "features-train.safetensors",
-        "features-test.safetensors", "linear.json", "predictions.parquet", "knn.json", "health.json",
+        "features-test.safetensors", "linear.json", "predictions.parquet", "knn.json", "health.json", "labelfree.json",
     }  # fmt: skip
     for cell in cells(finished):
         assert {path.name for path in cell.iterdir()} == expected

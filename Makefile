@@ -1,10 +1,11 @@
-# make demo: the pipeline on embedded pictures, to a report.   make test: the tests.   Both install into .venv first.
+# make demo: the pipeline on embedded pictures, to a report.   make demo-all: the same with every method.
+# make test: the tests.   All install into .venv first.
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 SNAKEMAKE := $(VENV)/bin/snakemake --cores all
 
-.PHONY: demo test bench lint format prune
+.PHONY: demo demo-all test bench lint format prune
 
 $(READY): requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sslbench: Python 3.11 or newer is needed; name one with make PYTHON=...")'
@@ -15,6 +16,10 @@ $(READY): requirements.lock
 demo: $(READY)
 	$(SNAKEMAKE) --configfile configs/demo.yaml
 	@echo "The report: $(CURDIR)/reports/demo/report.html"
+
+demo-all: $(READY)
+	$(SNAKEMAKE) --configfile configs/demo-all.yaml
+	@echo "The report: $(CURDIR)/reports/demo-all/report.html"
 
 test: $(READY)
 	$(VENV)/bin/python -m pytest

@@ -1,17 +1,8 @@
 """How the pictures of the ``shapes`` dataset are drawn (layouts/shapes.py says what they are for)."""
 
-import hashlib
-import io
-import tarfile
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
-
-if TYPE_CHECKING:
-    from sslbench.data.layouts.shapes import Settings
 
 Field2d = np.ndarray  # [size, size] float64
 Generator = np.random.Generator
@@ -109,27 +100,3 @@ def picture(name: str, size: int, rng: Generator) -> np.ndarray:
     slope_x, slope_y = rng.uniform(-0.15, 0.15, size=2)
     drawn = drawn + (slope_x * x + slope_y * y)[..., None] + rng.normal(0, 0.18, size=drawn.shape)
     return (np.clip(drawn, 0, 1) * 255 + 0.5).astype(np.uint8)
-
-
-def _own_generator(*purpose: str | int) -> Generator:
-    """One generator per picture: asking for more pictures changes none that were there."""
-    digest = hashlib.sha256("/".join(map(str, purpose)).encode()).digest()
-    return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
-
-
-def draw(settings: "Settings", archive: Path, version: int) -> None:
-    """shapes.draw; ``version`` is shapes.DRAWING."""
-    part = archive.with_name(archive.name + ".part")
-    counts = {"train": settings.train_per_class, "test": settings.test_per_class}
-    with tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for split, count in counts.items():
-            for name in FIELDS:
-                for number in range(count):
-                    rng = _own_generator("shapes", version, settings.seed, split, name, number)
-                    encoded = io.BytesIO()
-                    Image.fromarray(picture(name, settings.size, rng)).save(encoded, "PNG", compress_level=1)
-                    member = tarfile.TarInfo(f"shapes/{split}/{name}/{number:05}.png")
-                    member.size = encoded.tell()
-                    encoded.seek(0)
-                    tar.addfile(member, encoded)
-    part.replace(archive)

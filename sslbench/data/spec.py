@@ -1,7 +1,7 @@
 """What every dataset kind declares and what its scan returns, without torch."""
 
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -26,6 +26,8 @@ class DatasetSettings(Strict):
     ``archive`` and ``path`` say where the pictures come from and stay out of every fingerprint: what is read from
     them is fingerprinted by content.
     """
+
+    drawn: ClassVar[bool] = False  # by the project itself: there is nothing to fetch
 
     archive: Path | None = None  # a local archive in place of the download
     path: Path | None = None  # a local folder in place of an archive

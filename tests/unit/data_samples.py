@@ -83,6 +83,13 @@ def make_imagewoof(root: Path) -> Path:
     return _train_val(root / "imagewoof2", list(imagewoof.TITLES)[:3])
 
 
+def make_imagenet(root: Path) -> Path:
+    """Three classes with a file of titles, in an order that is not that of their names."""
+    top = _train_val(root / "imagenet", ["n01440764", "n02102040", "n03888257"])
+    (top / "LOC_synset_mapping.txt").write_text("n03888257 parachute, chute\nn01440764 tench\nn02102040 springer\n")
+    return top
+
+
 def make_nabirds(root: Path) -> Path:
     """Three classes with gaps in their ids, six pictures each, two of them test."""
     top = root / "nabirds"
@@ -114,11 +121,13 @@ def shapes_settings() -> DatasetSettings:
 
 # kind -> settings of a tiny dataset made below a folder; every registered kind has an entry (tests/conformance)
 TINY: dict[str, Callable[[Path], DatasetSettings]] = {
+    "imagenet": lambda root: settings_of("imagenet", path=make_imagenet(root)),
     "imagenette": lambda root: settings_of("imagenette", archive=tar_of(make_imagenette(root), root / "a.tgz")),
     "imagewoof": lambda root: settings_of("imagewoof", archive=tar_of(make_imagewoof(root), root / "a.tgz")),
     "nabirds": lambda root: settings_of("nabirds", archive=tar_of(make_nabirds(root), root / "a.tar", "w")),
     "folder": lambda root: settings_of("folder", path=make_folder(root)),
     "shapes": lambda root: shapes_settings(),
+    "scenes": lambda root: settings_of("scenes", train_per_class=2, test_per_class=1, size=16),
 }
 
 

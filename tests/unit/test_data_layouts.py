@@ -1,14 +1,17 @@
 """What each layout finds in a folder, and how it names, labels and splits it."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from sslbench.data.layouts import folder, imagenette, imagewoof, nabirds
+from sslbench.data.layouts import imagenet as imagenet_layout
 from sslbench.data.layouts.tree import pictures_below, top_folder
 from sslbench.errors import UserError
 from tests.unit.data_samples import (
     make_folder,
+    make_imagenet,
     make_imagenette,
     make_imagewoof,
     make_nabirds,
@@ -149,3 +152,53 @@ def test_links_are_followed_and_cycles_are_not(tmp_path: Path) -> None:
     (tmp_path / "set" / "cat" / "linked").symlink_to(tmp_path / "real")
     (tmp_path / "set" / "cat" / "cycle").symlink_to(tmp_path / "set" / "cat")
     assert pictures_below(tmp_path / "set" / "cat") == ["linked/x.png"]
+
+
+def imagenet(root: Path):
+    return imagenet_layout.scan(root, imagenet_layout.Settings())
+
+
+def test_imagenets_labels_are_in_the_order_of_wnids_or_of_its_file_of_titles(tmp_path: Path) -> None:
+    root = make_imagenet(tmp_path)
+    listing = imagenet(root)
+    assert listing.classes == ["n03888257", "n01440764", "n02102040"]
+    assert listing.titles == ["parachute, chute", "tench", "springer"]
+    assert [len(listing.splits["official"][part]) for part in ("train", "test")] == [9, 6]
+    assert all(listing.records[i].path.startswith("val/") for i in listing.splits["official"]["test"])
+    (root / "LOC_synset_mapping.txt").unlink()
+    assert imagenet(root).classes == imagenet(root).titles == ["n01440764", "n02102040", "n03888257"]
+
+
+def test_imagenet_as_kaggle_has_it_is_the_same_set(tmp_path: Path) -> None:
+    sorted_root, root = make_imagenet(tmp_path / "a"), tmp_path / "b"
+    shutil.copytree(sorted_root, root / "ILSVRC/Data/CLS-LOC")
+    shutil.move(root / "ILSVRC/Data/CLS-LOC/LOC_synset_mapping.txt", root)
+    val, rows = root / "ILSVRC/Data/CLS-LOC/val", ["ImageId,PredictionString"]
+    for file in sorted(val.rglob("*.JPEG")):
+        name = f"{file.parent.name}-{file.stem}"
+        rows.append(f"{name},{file.parent.name} 1 2 3 4 {file.parent.name} 5 6 7 8 ")
+        file.rename(val / f"{name}.JPEG")
+    for emptied in [entry for entry in val.iterdir() if entry.is_dir()]:
+        emptied.rmdir()
+    with pytest.raises(UserError, match=r"no class folders, and there is no LOC_val_solution\.csv"):
+        imagenet(root)
+    (root / "LOC_val_solution.csv").write_text("\n".join(rows))
+    ours, theirs = imagenet(sorted_root), imagenet(root)
+    assert (ours.classes, ours.titles) == (theirs.classes, theirs.titles)
+    labels = [[listing.records[i].label for i in listing.splits["official"]["test"]] for listing in (ours, theirs)]
+    assert labels[0] == labels[1]
+    (root / "LOC_val_solution.csv").write_text("\n".join(rows[:-1]))
+    with pytest.raises(UserError, match="says nothing of"):
+        imagenet(root)
+
+
+def test_what_is_not_imagenet_is_one_line(tmp_path: Path) -> None:
+    root = make_imagenet(tmp_path)
+    shutil.rmtree(root / "train" / "n02102040")
+    with pytest.raises(UserError, match="has pictures of 'n02102040', which train lacks"):
+        imagenet(root)
+    with pytest.raises(UserError, match="no folders 'train' and 'val'"):
+        imagenet(root / "train")
+    (root / "train" / "n02102040").mkdir()
+    with pytest.raises(UserError, match="this class has no pictures"):
+        imagenet(root)

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from sslbench.data import drawing
+from sslbench.data.drawn import own_generator
 from sslbench.data.layouts import shapes
 from sslbench.data.packed import PackedSet
 from tests.unit.data_samples import packed, settings_of
@@ -34,8 +35,7 @@ def test_the_pictures_are_those_of_this_drawing_version() -> None:
     """Changing a picture without raising DRAWING would leave old packs in use. A tolerance of one grey level, since
     numpy's sines may differ in their last bit between processors."""
     means = [
-        drawing.picture(name, 32, drawing._own_generator("shapes", 1, 0, "train", name, 0)).mean()
-        for name in shapes.CLASSES
+        drawing.picture(name, 32, own_generator("shapes", 1, 0, "train", name, 0)).mean() for name in shapes.CLASSES
     ]
     assert shapes.DRAWING == 1 and tuple(drawing.FIELDS) == shapes.CLASSES
     assert np.allclose(means, MEANS, atol=0.05)
@@ -71,7 +71,7 @@ def test_how_much_of_each_colour_there_is_never_depends_on_the_class(size: int) 
 
 def drawn(split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     pictures = [
-        drawing.picture(name, 32, drawing._own_generator("test", split, name, i))
+        drawing.picture(name, 32, own_generator("test", split, name, i))
         for name in shapes.CLASSES
         for i in range(count)
     ]

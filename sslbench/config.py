@@ -311,7 +311,7 @@ def _fields_at(cls: type[BaseModel], loc: tuple) -> list[str]:
 
 def _auxiliary(entries: dict | None, where: str) -> dict[str, dict]:
     """The options of the pretext tasks beside a method, validated and complete, by name; a task of weight 0 is none."""
-    if not isinstance(entries or {}, dict):
+    if entries is not None and not isinstance(entries, dict):
         raise UserError(f"config: {where}: {entries!r} is not allowed: tasks by name, e.g. {{lorot: {{weight: 0.1}}}}")
     tasks = {}
     for name, options in (entries or {}).items():

@@ -193,7 +193,10 @@ def _run(options: argparse.Namespace) -> None:
     for rank, neighbour in enumerate(found, start=1):
         print(f"{rank:>3}  {neighbour.cosine:+.3f}  {neighbour.name}")
     if options.html:
-        options.html.write_text(strip(folder, query, found), encoding="utf-8")
+        try:
+            options.html.write_text(strip(folder, query, found), encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"--html {options.html}: cannot be written ({error.strerror})") from error
 
 
 def _query(embedder: Embedder, index: Index, folder: Path, asked: Path | None) -> tuple[Path, str | None, Tensor]:
@@ -244,8 +247,11 @@ def _blocks(items: list, count: int) -> Iterator[list]:
 
 
 def _content(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _digest(weights: Path, view: tuple) -> str:

@@ -76,6 +76,8 @@ class Plan:
                     f"config: training.batch_size is {batch}, but {cell.dataset.name} has {counts[0]} training "
                     "pictures; choose a batch of at most that"
                 )
+            if counts and cell.transform and (fault := cell.model.settings.fault(counts[0])):
+                raise UserError(f"config: models.{cell.model.name} on {cell.dataset.name}: {fault}")
 
     def cell(self, dataset: str, model: str, transform: str, seed: int) -> Cell:
         """The cell of these names, in the grid or not."""

@@ -76,7 +76,7 @@ class Training:
                 f"training.accumulate: {self.name} needs at least {self.method.facts.min_batch} pictures at a time, "
                 f"and {self.train['batch_size']} in {self.train['accumulate']} parts leave {self.part_size}"
             )
-        self.method.check_pictures(len(train))
+        self.method.check_pictures(len(train), self.part_size // self.device.world)
         self.labels = torch.from_numpy(self.pack.labels)
         self.method.train()
         self.optimizer = optimizers.build(self.recipe, self.method.parameter_groups())

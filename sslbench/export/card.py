@@ -71,7 +71,6 @@ def front_matter(about: dict, files: Mapping[str, dict]) -> dict:
         "library_name": "timm",
         "pipeline_tag": "image-feature-extraction",
         "tags": [*tags, *["collapsed"] * bool(about["collapsed"])],
-        "datasets": [settings["dataset"]["source"]],
     }
     if found:
         front["model-index"] = [{"name": _name(about), "results": [result]}]

@@ -81,12 +81,14 @@ class Method(nn.Module):
         """Networks beside the trained one whose online accuracy the curve follows, as online_top1_<name>."""
         return {}
 
-    def check_pictures(self, n: int) -> None:
-        """Called once before training, with the number of training pictures.
+    def check_pictures(self, n: int, together: int) -> None:
+        """Called once before training: n training pictures, of which ``together`` pass one call of ``loss``.
 
         Raises:
-            UserError: the method cannot be trained on so few.
+            UserError: the method cannot be trained so.
         """
+        if fault := self.options.fault(n):
+            raise UserError(fault)
 
     def before_step(self, step: int, epoch: int) -> None:
         """Called before each optimiser step's first loss."""

@@ -61,6 +61,10 @@ class MethodSettings(Strict):
         """The views wanted at an input of ``input_size`` px. Two global views unless a method says otherwise."""
         return [ViewSpec(size=input_size, branch=0), ViewSpec(size=input_size, branch=1)]
 
+    def fault(self, pictures: int) -> str | None:
+        """What makes a training on so many pictures senseless, and what to do; None where nothing does."""
+        return None
+
 
 class MethodFacts(Strict):
     """What tables and the report say of a method."""

@@ -34,9 +34,15 @@ _OURS = {
 
 def of_article(model: dict) -> str | None:
     """The article's family of a model of the report; None where it is not on the article's list."""
-    if (model.get("options") or {}).get("auxiliary"):
+    if _tasks(model):
         return "multitask"
     return _OURS.get(model["family"])
+
+
+def _tasks(model: dict) -> list[str]:
+    """The pretext tasks beside a model's method; one of weight 0 is none."""
+    asked = (model.get("options") or {}).get("auxiliary") or {}
+    return sorted(task for task, options in asked.items() if (options or {}).get("weight", 1) != 0)
 
 
 def cell(report: dict, name: str) -> Cell:
@@ -52,7 +58,7 @@ def of_method(method: str) -> Cell:
 def _cell(model: dict) -> Cell:
     own, article = model["family"], of_article(model)
     if article == "multitask":
-        return Cell((article, Span(f"{own} with {listed(sorted(model['options']['auxiliary']))}", "faint")))
+        return Cell((article, Span(f"{own} with {listed(_tasks(model))}", "faint")))
     if article is None or article == own:
         return Cell((f"{own} task" if own == "pretext" else own,))
     return Cell((article, Span(own, "faint")))

@@ -54,6 +54,9 @@ class Labels:
 
 
 def _plain(value: object, key: str) -> str:
+    if key == "auxiliary":  # task -> its options
+        told = (f"{task} at {of['weight']}" if "weight" in (of or {}) else task for task, of in (value or {}).items())
+        return " and ".join(told) or "none"
     return f"{value:.2f}" if key == "alpha" and isinstance(value, float) else str(value)
 
 

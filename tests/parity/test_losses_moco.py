@@ -229,9 +229,15 @@ def test_a_network_without_batch_statistics_sees_the_batch_at_once():
 
 def test_a_queue_as_large_as_the_training_set_is_refused():
     model = moco()
-    model.check_pictures(11)
+    model.check_pictures(11, 64)
     with pytest.raises(UserError, match=r"queue is 10.*there are 10, so give a queue of, say, 5"):
-        model.check_pictures(10)
+        model.check_pictures(10, 64)
+
+
+def test_a_batch_that_makes_no_two_groups_of_statistics_is_refused():
+    with pytest.raises(UserError, match=r"groups of 4 pictures, and 7 at a time make no two groups"):
+        moco(statistics_group=4).check_pictures(11, 7)
+    moco(statistics_group=4, key_batch_norm="plain").check_pictures(11, 7)
 
 
 def test_version_1_has_a_linear_head():

@@ -21,7 +21,7 @@ from tests.unit.method_batches import build, make_batch
 ROOT = Path(__file__).parents[2]
 ARTICLE = yaml.safe_load((ROOT / "config.yaml").read_text())
 SMALL = {"hidden_dim": 16, "out_dim": 8}
-TASKS = {"lorot": {"weight": 0.25}, "rotation": {"weight": 2.0}, "dcl": {"weight": 0.5, "tiles": 2}}
+TASKS = {"lorot": {"weight": 0.25}, "rotation": {"weight": 2.0}, "dcl": {"weight": 0.5, "tiles": 2, "reach": 1}}
 
 
 def wrapped(name: str, tasks: dict = TASKS) -> WithAuxiliary:
@@ -95,7 +95,7 @@ def test_each_question_of_the_engine_reaches_the_method():
     ]
     for name in hooks:
         setattr(model.method, name, lambda *a, _name=name: asked.append((_name, a)))
-        arguments = {"check_pictures": (7,), "watched": ()}.get(name, (3, 1))
+        arguments = {"check_pictures": (7, 7), "watched": ()}.get(name, (3, 1))
         getattr(model, name)(*arguments)
         assert asked[-1] == (name, arguments)
     assert "before_step" in hooks

@@ -106,7 +106,7 @@ def test_the_hub_reads_the_cards_figures_with_their_n_and_interval(made) -> None
     hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
     _, folder = made
     card = hub.ModelCard.load(folder / "README.md")
-    assert (card.data.library_name, card.data.datasets) == ("timm", ["imagenette2-160"])
+    assert (card.data.library_name, card.data.datasets) == ("timm", None)
     assert card.data.pipeline_tag == "image-feature-extraction"
     results = {r.metric_name: r for r in card.data.eval_results}
     probe = results["linear probe, top-1 accuracy, %"]

@@ -36,6 +36,12 @@ class Model(Method):
                 f"training: MAE masks the tokens of a vision transformer, and {backbone.name} is none (of timm's "
                 "VisionTransformer with position embeddings); set training: {backbone: vit_tiny_patch16_224}"
             )
+        positions = vit.patch_embed.num_patches + vit.num_prefix_tokens
+        if vit.pos_embed.shape[1] != positions or vit.attn_pool is not None:
+            raise UserError(
+                f"training: MAE needs positions for all tokens and a pool without weights, and {backbone.name} has "
+                "others; set training: {backbone: vit_tiny_patch16_224}"
+            )
         super().__init__(backbone, options, input_size)
         o, (height, width) = self.options, vit.patch_embed.patch_size
         self.patch, self.count = height, (input_size // height) ** 2

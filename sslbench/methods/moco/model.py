@@ -62,12 +62,13 @@ class Model(Method):
         self.register_buffer("queue", normalize(torch.randn(o.queue, o.out_dim), dim=1))
         self.fresh: list[Tensor] = []  # the step's keys, which enter the queue when all its losses have been taken
 
-    def check_pictures(self, n: int) -> None:
-        if self.options.queue >= n:
+    def check_pictures(self, n: int, together: int) -> None:
+        super().check_pictures(n, together)
+        o = self.options
+        if self.backbone.batch_statistics and o.key_batch_norm != "plain" and together < 2 * o.statistics_group:
             raise UserError(
-                f"queue is {self.options.queue}: {FACTS.title}'s queue must hold fewer keys than there are training "
-                f"pictures, or most negatives are views of the query's own picture; here there are {n}, so give a "
-                f"queue of, say, {max(1, n // 2)}"
+                f"key_batch_norm is {o.key_batch_norm!r} in groups of {o.statistics_group} pictures, and {together} at "
+                "a time make no two groups; lower statistics_group, or set key_batch_norm: plain"
             )
 
     def before_step(self, step: int, epoch: int) -> None:

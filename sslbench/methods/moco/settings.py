@@ -36,3 +36,12 @@ class Settings(MethodSettings):
     recipe: MomentumRecipe = MomentumRecipe(
         optimizer="sgd", base_lr=0.06, weight_decay=5e-4, momentum=0.9, ema_start=0.99
     )
+
+    def fault(self, pictures: int) -> str | None:
+        if self.queue < pictures:
+            return None
+        return (
+            f"queue is {self.queue}: {FACTS.title}'s queue must hold fewer keys than there are training pictures, or "
+            f"most negatives are views of the query's own picture; here there are {pictures}, so give a queue of, say, "
+            f"{max(1, pictures // 2)}"
+        )

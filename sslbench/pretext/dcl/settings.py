@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sslbench.methods.spec import Weight
 from sslbench.pretext.spec import TaskSettings
@@ -18,6 +18,12 @@ class Options(Strict):
     target: Literal["coordinates", "index"] = "coordinates"
     destruction_weight: Weight = 1.0  # beta: is it shuffled?; paper, section 4; authors' code
     location_weight: Weight = 1.0  # gamma: where was it?; the same on CUB; 0.01 on cars and aircraft
+
+    @model_validator(mode="after")
+    def _reach_below_tiles(self) -> "Options":
+        if self.tiles is not None and self.reach >= self.tiles:
+            raise ValueError(f"reach {self.reach} moves tiles beyond a grid of {self.tiles}; it is below `tiles`")
+        return self
 
 
 class Settings(Options, TaskSettings):

@@ -22,7 +22,7 @@ demo-all: $(READY)
 	@echo "The report: $(CURDIR)/reports/demo-all/report.html"
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile
 
 # Everything against its peers, into one table. QUICK=1: small, to see that it works. ARCHIVE=file: real JPEGs.
 # BENCH_PYTHON=python: an environment that has the peers, too (benchmarks/README.md).

@@ -19,7 +19,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits
 
 from benchmarks import bench
-from sslbench.config import PENALTIES
+from sslbench.evaluate.spec import PENALTIES
 from sslbench.evaluate import knn, linear
 from sslbench.evaluate.features import read
 

@@ -39,7 +39,8 @@ def settings(config: "Config", cell: Cell, task: str) -> dict:
         return shares | confidence | {"linear": asked.linear.model_dump(mode="json"), "hidden": head}
     own = {key: cell.settings[key] for key in ("backbone", "input_size")}
     if task == "labelfree":
-        return own | {"transform": cell.settings["transform"]} | asked.labelfree.model_dump(mode="json")
+        own |= {key: cell.settings[key] for key in ("dataset", "transform")} | {"resize_ratio": asked.resize_ratio}
+        return own | asked.labelfree.model_dump(mode="json")
     supervised = registry.load(f"{registry.REFERENCES['supervised']}.settings").Settings()
     values = asked.finetune.model_dump(mode="json")
     light = [asked.finetune.crop, asked.finetune.flip, Normalize()]
@@ -63,8 +64,21 @@ def text(config: "Config", cell: Cell, task: str) -> str:
 
 def code(config: "Config", cell: Cell, task: str) -> str:
     """Digest of the code that makes a task's result."""
-    used = settings(config, cell, task)
-    branches = used.get("transform") or used.get("cell", {}).get("transform", [])
-    operations = {registry.OPERATIONS[o["op"]].partition(":")[0] for branch in branches for o in branch}
-    method = [f"{registry.REFERENCES['supervised']}.model"] if task == "finetune" else []
-    return code_digest(f"sslbench.evaluate.{task}", f"workflow/scripts/{task}.py", *sorted(operations), *method)
+    more = _tuned_by(config, cell) if task == "finetune" else _operations(settings(config, cell, task))
+    return code_digest(f"sslbench.evaluate.{task}", f"workflow/scripts/{task}.py", *more)
+
+
+def training_code(config: "Config", cell: Cell) -> str:
+    """Digest of the code that decides one run of fine-tuning, which the store keeps: nothing of what is made of it."""
+    return code_digest("sslbench.evaluate.tuning", *_tuned_by(config, cell))
+
+
+def _tuned_by(config: "Config", cell: Cell) -> list[str]:
+    """The modules of the training itself, which it looks up by name."""
+    operations = _operations(settings(config, cell, "finetune")["cell"])
+    return ["sslbench.engine.fit", f"{registry.REFERENCES['supervised']}.model", *operations]
+
+
+def _operations(settings: dict) -> list[str]:
+    used = {o["op"] for branch in settings.get("transform", []) for o in branch}
+    return sorted({registry.OPERATIONS[o].partition(":")[0] for o in used})

@@ -1,8 +1,8 @@
 """``python -m sslbench.prune``: what the store holds that no result uses; with ``--yes``, delete it.
 
-An entry is used where a results/**/run.json names its digest. Kept as well are entries that a running process holds,
-and recent ones: checkpoints of a run that was interrupted, and finished cells whose results have gone since, as they do
-where a run with a mistyped setting takes their place.
+An entry is used where a results/**/run.json names its digest, or a finetune.json names it among its runs. Kept as well
+are entries that a running process holds, and recent ones: checkpoints of a run that was interrupted, and finished cells
+whose results have gone since, as they do where a run with a mistyped setting takes their place.
 """
 
 import argparse
@@ -11,20 +11,24 @@ from collections import Counter
 from pathlib import Path
 
 from sslbench.engine.store import HELD, RECENT, USED, prune
+from sslbench.evaluate.spec import FILES
 
 DAYS = 14
+TUNED = FILES["finetune"]
 
 
 def used_digests(results: Path) -> set[str]:
-    """The digests that finished cells under ``results`` name."""
-    digests = set()
-    for run in results.glob("*/*/*/seed*/run.json"):
-        try:
-            digests.add(json.loads(run.read_text(encoding="utf-8"))["digest"])
-        except (ValueError, KeyError, TypeError):
-            print(
-                f"sslbench: {run} is not a run.json of ours; its store entry, if any, cannot be told and may be listed"
-            )
+    """The digests that finished cells and fine-tunings under ``results`` name."""
+    digests: set[str] = set()
+    for name, named in (("run.json", lambda found: [found["digest"]]), (TUNED, lambda found: found["runs"])):
+        for file in results.glob(f"*/*/*/seed*/{name}"):
+            try:
+                digests.update(named(json.loads(file.read_text(encoding="utf-8"))))
+            except (ValueError, KeyError, TypeError):
+                print(
+                    f"sslbench: {file} is not a {name} of ours; its store entries, if any, cannot be told and may be "
+                    "listed"
+                )
     return digests
 
 

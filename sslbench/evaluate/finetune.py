@@ -15,45 +15,19 @@ import safetensors.torch
 import torch
 
 from sslbench.canonical import document
-from sslbench.data.packed import PackedSet
-from sslbench.data.splits import Split
-from sslbench.engine.devices import Device, computing
+from sslbench.engine.devices import computing
 from sslbench.engine.fit import give_up, resume, run, stop_signals
 from sslbench.engine.ledger import Ledger
 from sslbench.engine.placement import place
 from sslbench.engine.progress import Progress
-from sslbench.engine.store import digest, file_sha256, locked
-from sslbench.engine.training import Training
+from sslbench.engine.store import file_sha256, locked
 from sslbench.errors import UserError
 from sslbench.evaluate import results
-from sslbench.evaluate.embed import forward, load_weights
-from sslbench.evaluate.linear import rank_classes
 from sslbench.evaluate.shares import draw, draws_of, summary
+from sslbench.evaluate.tuning import Chosen, Tuning, right_answers, run_key, run_settings
 from sslbench.transforms.native import library
 
 RESULT = "finetuned.json"  # of one run, in the store
-
-
-class Chosen(PackedSet):
-    """A pack whose training pictures are the ``chosen`` ones of a split."""
-
-    chosen: np.ndarray | None = None
-
-    def split(self, name: str) -> Split:
-        parts = super().split(name)
-        return parts if self.chosen is None else parts | {"train": self.chosen}
-
-
-class Tuning(Training):
-    """Training of the supervised reference that starts from the backbone in ``weights``."""
-
-    def __init__(self, settings: dict, pack: PackedSet, device: Device, ledger: Ledger, weights: Path) -> None:
-        self.weights = weights
-        super().__init__(settings, pack, device, ledger)
-
-    def _prepare(self) -> None:
-        load_weights(self.method.backbone.model, self.weights)
-        super()._prepare()
 
 
 def finetune(
@@ -72,11 +46,12 @@ def finetune(
     views: library.Mode = "auto",
     progress: TextIO | None = None,
 ) -> None:
-    """Write finetune.json: accuracy on all test pictures by share of the labels.
+    """Write finetune.json: accuracy on all test pictures by share of the labels; ``runs``, their names in the store.
 
     Args:
         settings: ``cell``, a cell's settings for the supervised reference, whose epochs, batch size and seed are set
             here; ``shares``, ``draws``, ``epochs``, ``least_steps``, ``batch_size``, ``resize_ratio``, ``confidence``.
+        code: digest of the code that trains (downstream.training_code).
         backbone_file: where every run starts. Weights that are not finite leave entries without figures.
         Others: as for engine.fit.fit.
 
@@ -98,7 +73,7 @@ def finetune(
     data = {"content_sha256": packed.manifest["content_sha256"], "split_sha256": packed.split_sha256(split)}
     start = file_sha256(Path(backbone_file))
     usable = all(values.isfinite().all() for values in safetensors.torch.load_file(backbone_file).values())
-    entries = []
+    entries, runs = [], []
     with computing(device, threads, cell["train"]) as where, stop_signals() as stop:
         library.configure("eager" if where.cuda else views)
         placed = False
@@ -112,7 +87,8 @@ def finetune(
                 if not usable:
                     continue
                 shown = Progress(f"finetune on {len(chosen)} labels, draw {number + 1}", progress)
-                key = digest(one | {"start": start, "share": share}, code, data)
+                key = run_key(one, chosen, start, settings["resize_ratio"], code, data)
+                runs.append(key)
                 with locked(state_root, key, shown.say, lambda: give_up(stop)) as kept:
                     if not kept.finished():
                         if not placed:
@@ -132,21 +108,5 @@ def finetune(
                 entry |= summary(right, len(parts["test"]), settings["confidence"])
             entries.append(entry)
     classes = len(packed.classes)
-    results.write(output, run_file, settings, {"n": len(parts["test"]), "classes": classes, "entries": entries})
-
-
-def run_settings(settings: dict[str, Any], pictures: int, number: int) -> dict[str, Any]:
-    """The settings of one run on so many ``pictures``: its batch, its epochs, and draw ``number`` as its seed."""
-    batch = min(settings["batch_size"], pictures)
-    epochs = max(settings["epochs"], -(-settings["least_steps"] // (pictures // batch)))
-    train = settings["cell"]["train"] | {"epochs": epochs, "batch_size": batch, "measure_every": epochs}
-    return settings["cell"] | {"train": train, "seed": number}
-
-
-def right_answers(training: Training, test: np.ndarray, size: int, ratio: float) -> int:
-    """How many test pictures (indices into the pack) the trained network classifies rightly, in float32."""
-    method, where = training.method.eval(), training.device
-    features = forward(method.backbone, training.pack, test, size, ratio, where.torch, where.memory_format)
-    with torch.no_grad():
-        scores = method.classifier.cpu()(features)
-    return int((rank_classes(scores)[:, 0].numpy() == training.pack.labels[test]).sum())
+    found = {"n": len(parts["test"]), "classes": classes, "entries": entries, "runs": runs}
+    results.write(output, run_file, settings, found)

@@ -1,7 +1,8 @@
 """What a representation says of itself without labels: RankMe, alpha-ReQ and LiDAR.
 
 All three look at pooled features, before any projection head, since these are what a user keeps; heads differ in width
-from method to method, and some methods have none. They are made of the training pictures that the probe learns from.
+from method to method, and some methods have none. They are made of pictures that the backbone was trained on, of which
+no label is asked, even where the probe is of another dataset.
 
 - ``rankme``: exp of the entropy of the features' singular values over their sum, the mean left in (Garrido et al. 2023,
   arXiv 2210.02885, equation 1). At most the number of channels.
@@ -24,8 +25,7 @@ from sslbench.backbones import Backbone
 from sslbench.data.packed import PackedSet
 from sslbench.engine.devices import Device, computing
 from sslbench.evaluate import results
-from sslbench.evaluate.embed import BATCH, load_weights
-from sslbench.evaluate.features import read
+from sslbench.evaluate.embed import BATCH, forward, load_weights
 from sslbench.evaluate.health import entropy_rank
 from sslbench.evaluate.linear import BLOCK
 from sslbench.randomness import generator
@@ -34,6 +34,7 @@ from sslbench.transforms.pipeline import ViewMaker
 # Ranks whose eigenvalues the power law is fitted to, from 1: the first ones follow no power law (Stringer et al. 2019,
 # Nature 571:361, from 11), and the fit of alpha-ReQ's authors ends at 100.
 FIRST, LAST = 11, 100
+SAMPLE = 10_000  # pictures at most for RankMe and alpha: several times any usual width, and all of ImageNette
 FEWEST = 5  # eigenvalues below which there is no law to speak of
 NOISE = 1e-12  # of the largest eigenvalue: below it lies float32 rounding of the features, squared and with room
 DELTA = 1e-4  # added to Sw's diagonal; LiDAR's section 4
@@ -113,7 +114,6 @@ def embed_views(
 def labelfree(
     settings: dict[str, Any],
     backbone_file: Path,
-    features: Path,
     run: Path,
     pack: Path,
     output: Path,
@@ -125,31 +125,35 @@ def labelfree(
     """Write labelfree.json.
 
     Args:
-        settings: ``backbone``, ``input_size``, ``transform`` (both branches; without operations LiDAR is null, since
-            there are no views), ``pictures`` and ``views``.
-        features: features file of the training pictures, which also says which pictures of ``pack`` they are.
+        settings: ``dataset`` (its split), ``backbone``, ``input_size``, ``resize_ratio``, ``transform`` (both branches;
+            without operations LiDAR is null, since there are no views), ``pictures`` and ``views``.
+        pack: what the backbone was trained on. Labels are not read.
 
-    Features that are not finite leave every measure null.
+    RankMe and alpha are of SAMPLE training pictures, LiDAR of the first ``pictures`` of the same shuffle, which
+    depends on the number of training pictures alone. Features that are not finite leave every measure null.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     size, branches = settings["input_size"], [branch for branch in settings["transform"] if branch]
-    train = read(Path(features))
+    packed = PackedSet.open(Path(pack))
+    train = torch.from_numpy(packed.split(settings["dataset"]["split"])["train"]).long().sort().values
+    shuffled = train[torch.randperm(len(train), generator=generator(0, "label-free", "pictures"))]
+    sample, chosen = (shuffled[:count].sort().values for count in (SAMPLE, settings["pictures"]))
     report: dict[str, Any] = dict.fromkeys(("rankme", "alpha", "lidar", "pictures", "views"))
-    report |= {"n": len(train.features), "features": train.features.shape[1]}
     with computing(device, threads, {"precision": "fp32", "channels_last": True, "deterministic": True}) as place:
-        finite = bool(train.features.isfinite().all())
+        backbone = Backbone(settings["backbone"]["name"], settings["backbone"]["options"], size)
+        load_weights(backbone.model, Path(backbone_file))
+        place.place(backbone).eval()
+        look = size, settings["resize_ratio"], place.torch, place.memory_format
+        features = forward(backbone, packed, sample.numpy(), *look)
+        report |= {"n": len(features), "features": features.shape[1]}
+        finite = bool(features.isfinite().all())
         if finite:
-            raw, centred = spectra(train.features)
+            raw, centred = spectra(features)
             report |= {"rankme": entropy_rank(raw), "alpha": power_law(torch.linalg.eigvalsh(centred))}
         if finite and branches:
-            backbone = Backbone(settings["backbone"]["name"], settings["backbone"]["options"], size)
-            load_weights(backbone.model, Path(backbone_file))
-            place.place(backbone).eval()
-            order = torch.randperm(len(train.indices), generator=generator(0, "label-free", "pictures"))
-            chosen = train.indices[order[: settings["pictures"]]].sort().values
             makers = [ViewMaker(branch, size) for branch in branches]
-            found = embed_views(backbone, PackedSet.open(Path(pack)), chosen, makers, settings["views"], place)
+            found = embed_views(backbone, packed, chosen, makers, settings["views"], place)
             report |= {"pictures": len(chosen), "views": settings["views"]}
             if found.isfinite().all() and len(chosen) > 1:
                 report["lidar"] = lidar(found)

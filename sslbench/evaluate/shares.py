@@ -8,6 +8,9 @@ from torch import Tensor
 from sslbench.randomness import generator
 from sslbench.stats import over_seeds, wilson
 
+# Two draws that happen to be equal would make an interval without width, and two that differ one without meaning.
+FEWEST_DRAWS = 3
+
 
 def draw(labels: Tensor, share: float, number: int) -> Tensor:
     """Ascending positions of the pictures that keep their label, in labels [n] int64.
@@ -34,10 +37,10 @@ def draws_of(share: float, draws: int) -> range:
 def summary(right: list[int], n: int, confidence: float) -> dict[str, Any]:
     """Of the right answers among n test pictures in each draw: mean accuracy, and two intervals that do not add up.
 
-    ``over_draws``: t-interval over draws, on these test pictures; None for one draw. ``interval``: Wilson's at the mean
-    accuracy, for the choice of test pictures alone.
+    ``over_draws``: t-interval over draws, on these test pictures; None for fewer than FEWEST_DRAWS. ``interval``:
+    Wilson's at the mean accuracy, for the choice of test pictures alone.
     """
     over = over_seeds([count / n for count in right], confidence)
     low, high = wilson(round(over.mean * n), n, confidence)
-    several = None if over.n == 1 else [max(over.low, 0.0), min(over.high, 1.0)]
+    several = None if over.n < FEWEST_DRAWS else [max(over.low, 0.0), min(over.high, 1.0)]
     return {"top1": over.mean, "interval": [low, high], "over_draws": several, "sd": over.sd, "right": right}

@@ -1,6 +1,6 @@
 """What cells are measured on beside the probe: read for the collected table, and shown as one table per task."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sslbench import stats
@@ -10,6 +10,7 @@ from sslbench.report.content import Block, Cell, Column, Paragraph, Row, Span, T
 from sslbench.report.files import read_json
 from sslbench.report.wording import ABSENT, Labels, accuracy, interval
 
+_FEWEST = 3  # seeds or draws that an interval is made of; fewer are shown as they are
 _HEADS = {"linear": "linear", "hidden": "one hidden layer"}
 _RETRIEVAL = (
     "Every test picture asks, the training pictures answer, by cosine similarity; an answer is right where it has the "
@@ -19,7 +20,7 @@ _RETRIEVAL = (
 _LABELS = (
     "Top-1 accuracy by share of the labels, which are drawn equally from every class and are the same for all models. "
     "Below each value: its interval for the choice of test pictures; then, where there are several draws, the "
-    "t-interval of the mean over draws."
+    "t-interval of the mean over draws, or the draws themselves where there are two."
 )
 _TITLES = {
     "retrieve": "image-to-image retrieval on frozen features",
@@ -36,7 +37,7 @@ def read(entry: dict, folder: Path, cell: dict) -> dict:
         result = read_json(folder / FILES[task]) if cell["status"] in ("done", "stale") else {}
         if result:
             today = result.get("settings") == settings and result.get("digest") == cell["run"].get("digest")
-            kept = {key: value for key, value in result.items() if key not in ("settings", "digest")}
+            kept = {key: value for key, value in result.items() if key not in ("settings", "digest", "runs")}
             found[task] = kept | {"current": today}
     return found
 
@@ -114,11 +115,18 @@ def _cell(cells: list[dict], task: str, name: str) -> Cell:
     lines: list[Text] = [accuracy(figure["value"]), interval(figure)]
     if len(found) > 1:
         over = stats.over_seeds([each["value"] for each in found])
-        lines = [accuracy(over.mean), f"{over.n} seeds: {max(over.low, 0):.3f}–{min(over.high, 1):.3f}"]
-    elif figure["over_draws"]:
-        low, high = figure["over_draws"]
-        lines.append(f"{figure['draws']} draws: {low:.3f}–{high:.3f}")
+        bounds = (max(over.low, 0), min(over.high, 1))
+        lines = [accuracy(over.mean), _over("seeds", [each["value"] for each in found], bounds)]
+    elif len(figure["each"]) > 1:
+        lines.append(_over("draws", figure["each"], figure["over_draws"]))
     return Cell(tuple(line for line in [*lines, *marks(cells, task)] if line))
+
+
+def _over(what: str, values: list[float], bounds: Sequence[float] | None) -> str:
+    """What several seeds or draws say: the interval of their mean, or the values where they are too few for one."""
+    if len(values) < _FEWEST or bounds is None:
+        return f"{len(values)} {what}: {', '.join(f'{value:.3f}' for value in values)}"
+    return f"{len(values)} {what}: {bounds[0]:.3f}–{bounds[1]:.3f}"
 
 
 def _figures(task: str, result: dict) -> dict[str, dict]:
@@ -132,11 +140,12 @@ def _figures(task: str, result: dict) -> dict[str, dict]:
         share, head = f"{100 * entry['share']:g} %", entry.get("head")
         name = f"{entry['share']:g}" if head is None else f"{head}_{entry['share']:g}"
         title = f"{share} of the labels" if head is None else f"{_HEADS.get(head, head)}, {share}"
-        found[name] = _figure(title, f"{entry['n_train']:,} labels", entry, "top1")
+        each = [count / result["n"] for count in entry.get("right") or []]
+        found[name] = _figure(title, f"{entry['n_train']:,} labels", entry, "top1") | {"each": each}
     return found
 
 
 def _figure(title: str, hint: str, value: dict, key: str) -> dict:
     low, high = value.get("interval") or (None, None)
     spread = {"over_draws": value.get("over_draws"), "draws": value.get("draws") or 1, "sd": value.get("sd")}
-    return {"title": title, "hint": hint, "value": value.get(key), "low": low, "high": high} | spread
+    return {"title": title, "hint": hint, "value": value.get(key), "low": low, "high": high, "each": []} | spread

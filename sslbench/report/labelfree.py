@@ -12,10 +12,10 @@ from sslbench.stats import holm
 
 _TITLES = {"rankme": "RankMe", "alpha": "α-ReQ", "lidar": "LiDAR"}
 _TEXT = (
-    "RankMe and LiDAR are better high; α-ReQ's exponent is better near 1. All are of pooled features of training "
-    "pictures. LiDAR sees views by the row's own transform, as its authors do, so rows of different transforms are "
-    "measured on different views. The correlations below are with the linear probe, over the rows that are not "
-    "references."
+    "RankMe and LiDAR are better high; α-ReQ's exponent is better near 1. All are of pooled features of pictures that "
+    "the row was trained on, labelled or not, even where the probe is of another dataset. LiDAR sees views by the "
+    "row's own transform, as its authors do, so rows of different transforms are measured on different views. The "
+    "correlations below are with the linear probe, over the rows that are not references."
 )
 
 
@@ -55,8 +55,11 @@ def _agreement(rows: dict, report: dict, labels: Labels) -> tuple[Block, ...]:
     for name in _TITLES:
         pairs = {key: (_score(name, _mean(cells, name)), _probe(cells)) for key, cells in same.items()}
         measured[name] = {key: pair for key, pair in pairs.items() if None not in pair}
-    found = {name: agree(*zip(*pairs.values(), strict=True), report["confidence"]) if pairs else None
-             for name, pairs in measured.items()}  # fmt: skip
+    # None below FEWEST: figures of a few rows look like an answer and are none
+    found = {
+        name: agree(*zip(*pairs.values(), strict=True), report["confidence"]) if len(pairs) >= FEWEST else None
+        for name, pairs in measured.items()
+    }
     known = [name for name, one in found.items() if one]
     adjusted = dict(zip(known, holm([found[name].p for name in known]), strict=True)) if known else {}
     level = 1 - report["confidence"]
@@ -76,13 +79,13 @@ def _agreement(rows: dict, report: dict, labels: Labels) -> tuple[Block, ...]:
 
 def _told(one: Agreement | None, p: float, level: float, n: int) -> str:
     if one is None:
-        return f"no correlation can be given for {counted(n, 'row')} (too few, or all alike)."
+        few = f"too few rows ({n}; a correlation takes at least {FEWEST})" if n < FEWEST else "all rows are alike"
+        return f"undecided, {few}."
     bounds = "" if one.low is None else f" ({one.low:.2f} to {one.high:.2f})"
     figures = f"Spearman's ρ {one.spearman:+.2f}{bounds}, Kendall's τ {one.kendall:+.2f}, p {p:.2g}, n {one.n}"
     figures = figures.replace("-", "−")
-    if one.n < FEWEST or p > level:
-        few = ", too few rows for any answer" if one.n < FEWEST else ""
-        return f"undecided{few} ({figures})."
+    if p > level:
+        return f"undecided ({figures})."
     way = (
         "orders the rows as the probe does, more often than not" if one.kendall > 0 else "orders them against the probe"
     )

@@ -80,6 +80,20 @@ def test_seeds_are_joined_by_students_interval(tree, labels):
     assert f"0.650<br>3 seeds: {over.low:.3f}–{over.high:.3f}" in text
 
 
+@pytest.mark.parametrize("values", [[0.62, 0.7], [0.7, 0.7]])
+def test_two_seeds_or_draws_are_shown_and_have_no_interval(tree, labels, values):
+    for seed, value in enumerate(values):
+        finish(tree, labels, tree.cell("nette", "simclr", "baseline", seed), 700, {"retrieval.json": retrieval(value)})
+    told = adapted(0.15)
+    told["entries"][0] |= {"draws": 2, "right": [1000 * v for v in values], "over_draws": None, "top1": sum(values) / 2}
+    finish(tree, labels, tree.cell("nette", "byol", "baseline"), 700, {"adapt.json": told | {"runs": ["e" * 64]}})
+    _, text = tree.pages()
+    both = ", ".join(f"{value:.3f}" for value in values)
+    assert f"{sum(values) / 2:.3f}<br>2 seeds: {both} " in text
+    assert f"2 draws: {both} " in text
+    assert "e" * 64 not in (tree.out / "report.json").read_text()
+
+
 def label_free(tree, labels, rankme: list[float], count: int = 6) -> str:
     """The report on ``count`` models whose probes rise with their number."""
     for (name, top1), value in list(zip(MODELS.items(), rankme, strict=True))[:count]:
@@ -103,18 +117,29 @@ def test_agreement_with_the_probe_is_told_in_words(tree, labels):
     against = next(line for line in text.splitlines() if line.startswith("- α-ReQ"))
     assert "orders them against the probe" in against
     assert "take M0 with baseline, at 0.400, 0.250 below the best" in against
-    assert "- LiDAR: no correlation can be given for 0 rows" in text
+    assert "- LiDAR: undecided, too few rows (0;" in text
     found = json.loads((tree.out / "report.json").read_text())["cells"][0]["beside"]["labelfree"]
     assert (found["rankme"], found["current"]) == (10, True)
 
 
-@pytest.mark.parametrize(
-    ("rankme", "count", "why"), [([1, 2, 3, 4, 5, 6], 4, "too few rows"), ([3, 1, 4, 6, 2, 5], 6, "")]
-)
-def test_few_rows_or_a_weak_association_are_undecided(tree, labels, rankme, count, why):
-    told = next(line for line in label_free(tree, labels, rankme, count).splitlines() if line.startswith("- RankMe"))
-    assert "undecided" in told
-    assert why in told
+def told_of_rankme(text: str) -> str:
+    return next(line for line in text.splitlines() if line.startswith("- RankMe"))
+
+
+def test_a_weak_association_is_undecided(tree, labels):
+    told = told_of_rankme(label_free(tree, labels, [3, 1, 4, 6, 2, 5]))
+    assert "undecided (Spearman's ρ" in told and "p 0." in told
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_few_rows_have_no_figures_of_agreement(tree, labels, count):
+    told = told_of_rankme(label_free(tree, labels, [1, 2, 3, 4, 5, 6], count))
+    assert f"undecided, too few rows ({count}; a correlation takes at least 5)." in told
+    assert not [mark for mark in ("ρ", "τ", " p ") if mark in told]
+
+
+def test_rows_that_are_all_alike_have_no_figures_of_agreement(tree, labels):
+    assert "undecided, all rows are alike." in told_of_rankme(label_free(tree, labels, [7] * 6))
 
 
 def test_rows_with_another_network_are_left_out_of_the_correlation(tree, labels):

@@ -16,6 +16,7 @@ from sslbench.engine.fit import Interrupted
 from sslbench.engine.stream import Stream
 from sslbench.engine.training import Training
 from sslbench.evaluate import finetune as tuning
+from sslbench.evaluate import shares
 from sslbench.evaluate.shares import draw
 from sslbench.transforms.pipeline import center_view
 
@@ -67,6 +68,8 @@ def test_an_interrupted_job_goes_on_where_it_stopped_and_ends_the_same(weights, 
     steps.clear()
     assert run(weights, small_pack, tmp_path / "broken") == straight
     assert steps == []  # all of it was in the store
+    found, store = json.loads(straight), tmp_path / "broken" / ".store"
+    assert sorted(found["runs"]) == sorted(path.name for path in store.iterdir())
 
 
 def test_a_run_starts_at_the_backbone_sees_the_drawn_pictures_alone_and_trains_all_of_it(
@@ -124,6 +127,25 @@ def test_another_backbone_is_another_run_and_nothing_else_of_it_is_kept(weights,
     after = {path.name for path in (tmp_path / "a" / ".store").iterdir()}
     assert before < after and len(after) == 2
     assert not list((tmp_path / "a" / ".store").glob("*/state"))
+
+
+def stored(results: Path) -> set[str]:
+    return {path.name for path in (results / ".store").iterdir()}
+
+
+def test_other_pictures_drawn_or_another_test_view_are_other_runs(weights, small_pack, tmp_path, monkeypatch):
+    """How pictures are drawn is no part of the code that names a run, so the pictures themselves are."""
+    asked, home = settings(shares=[0.25], draws=1), tmp_path / "a"
+    run(weights, small_pack, home, asked)
+    first = stored(home)
+    run(weights, small_pack, home, asked | {"confidence": 0.9})
+    assert stored(home) == first
+    monkeypatch.setattr(tuning, "draw", lambda labels, share, number: shares.draw(labels, share, number + 1))
+    run(weights, small_pack, home, asked)
+    assert len(stored(home)) == 2
+    monkeypatch.undo()
+    run(weights, small_pack, home, asked | {"resize_ratio": 1.5})
+    assert len(stored(home)) == 3
 
 
 def test_weights_that_are_not_finite_leave_entries_without_figures(weights, small_pack, tmp_path):

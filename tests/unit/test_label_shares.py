@@ -38,7 +38,13 @@ def test_the_summary_is_students_interval_over_draws_and_wilsons_over_pictures()
     assert found["over_draws"] == pytest.approx([low, high])
     assert found["interval"] == pytest.approx(wilson(66, 100))
     assert found["top1"] == pytest.approx(0.66)
-    assert summary([60], 100, 0.95)["over_draws"] is None
+
+
+@pytest.mark.parametrize("right", [[60], [60, 60], [60, 70]])
+def test_fewer_than_three_draws_have_no_interval(right):
+    found = summary(right, 100, 0.95)
+    assert found["over_draws"] is None
+    assert (found["right"], found["top1"]) == (right, pytest.approx(sum(right) / len(right) / 100))
 
 
 def rings(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

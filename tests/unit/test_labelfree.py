@@ -12,6 +12,7 @@ import torch
 
 from sslbench.agreement import agree
 from sslbench.data.packed import PackedSet
+from sslbench.evaluate import labelfree as measures
 from sslbench.evaluate.embed import embed
 from sslbench.evaluate.features import read
 from sslbench.evaluate.health import entropy_rank
@@ -125,16 +126,52 @@ def cell(tmp_path_factory):
     outputs = {part: root / f"features-{part}.safetensors" for part in ("train", "test")}
     embed(data, {"resize_ratio": 1.0}, weights, pack, outputs, "cpu", 1, log=lambda line: None)
     (root / "run.json").write_text(json.dumps({"digest": "d1"}))
-    return root, pack, weights, outputs["train"], backbone
+    return root, pack, weights, outputs["train"], data
+
+
+@pytest.fixture(scope="module")
+def unlabelled(cell, tmp_path_factory):
+    """The same backbone, and a pack of pictures without labels."""
+    root = tmp_path_factory.mktemp("unlabelled")
+    pack = packed_folder(root, np.random.default_rng(1), labelled=False)
+    (root / "run.json").write_text(json.dumps({"digest": "d2"}))
+    return root, pack, *cell[2:]
 
 
 def measured(cell, name: str, **changes) -> dict:
-    root, pack, weights, features, backbone = cell
+    root, pack, weights, _, data = cell
     branch = [CROP, NORMALIZE]
-    settings = {"backbone": backbone, "input_size": SIZE, "transform": [branch, branch], "pictures": 20, "views": 4}
+    settings = data | {"resize_ratio": 1.0, "transform": [branch, branch], "pictures": 20, "views": 4}
     out = root / name
-    labelfree(settings | changes, weights, features, root / "run.json", pack, out, "cpu", 1, log=lambda line: None)
+    labelfree(settings | changes, weights, root / "run.json", pack, out, "cpu", 1, log=lambda line: None)
     return json.loads(out.read_text())
+
+
+def test_pictures_without_a_label_are_measured(unlabelled):
+    split = {"split": "official"}
+    found = measured(unlabelled, "a.json", dataset=split)
+    packed = PackedSet.open(unlabelled[1])
+    assert (packed.labels < 0).all()
+    assert found["n"] == len(packed) == PER_CLASS
+    assert found["rankme"] > 1 and found["lidar"] > 1 and found["digest"] == "d2"
+
+
+def test_a_large_set_is_measured_on_the_same_few_pictures_each_time(cell, monkeypatch):
+    seen, forward = [], measures.forward
+
+    def watched(backbone, packed, indices, *rest):
+        seen.append(indices.tolist())
+        return forward(backbone, packed, indices, *rest)
+
+    monkeypatch.setattr(measures, "forward", watched)
+    monkeypatch.setattr(measures, "SAMPLE", 12)
+    first, again = measured(cell, "e.json"), measured(cell, "f.json")
+    assert first == again and first["n"] == 12
+    train = read(cell[3])
+    rows = np.isin(train.indices.numpy(), seen[0])
+    assert seen[0] == seen[1] == sorted(set(seen[0])) and rows.sum() == 12
+    assert seen[0] != train.indices[:12].tolist()  # a shuffle, not the first class
+    assert first["rankme"] == pytest.approx(rankme_of(train.features.numpy()[rows]), rel=1e-3)
 
 
 def test_a_cells_measures_are_of_its_training_pictures_and_equal_each_time(cell):

@@ -309,6 +309,19 @@ def test_make_prune_says_what_it_keeps_and_why(tmp_path, monkeypatch, capsys):
     assert [path.name[0] for path in store.iterdir()] == ["d"]
 
 
+def test_runs_that_a_fine_tuning_was_made_from_are_used(tmp_path, capsys):
+    for letter in "abc":
+        entry_of(tmp_path / ".store", letter, "finished", 40)
+    cell, other = (tmp_path / "birds" / model / "baseline" / "seed0" for model in ("simclr", "byol"))
+    for folder, text in ((cell, f'{{"runs": ["{key_of("a")}", "{key_of("b")}"]}}'), (other, '{"entries": []}')):
+        folder.mkdir(parents=True)
+        (folder / "finetune.json").write_text(text)
+    used = sslbench_prune.used_digests(tmp_path)
+    assert used == {key_of("a"), key_of("b")}
+    assert "byol/baseline/seed0/finetune.json is not a finetune.json of ours" in capsys.readouterr().out
+    assert [entry.kept for entry in prune(tmp_path / ".store", used, days=14)] == ["used", "used", None]
+
+
 def test_a_refused_run_leaves_no_entry_and_others_keep_theirs(tmp_path):
     with pytest.raises(UserError), locked(tmp_path, key_of("a"), pytest.fail):
         raise UserError("batch too large")

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -81,8 +83,7 @@ class Run:
             (package / name).write_bytes((ROOT / "sslbench" / name).read_bytes())
         (package / "edited.py").write_text("VALUE = 'old'\n")
         (folder / "job.py").write_text(JOB)
-        self.temporary = folder / "t"
-        self.temporary.mkdir()
+        self.temporary = Path(tempfile.mkdtemp(prefix="warm"))  # a socket's path has room for 107 characters
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         self.environment |= {"TMPDIR": str(self.temporary), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         self.main = subprocess.Popen(
@@ -132,6 +133,7 @@ def run(tmp_path):
     # Whatever a test did: with Snakemake and the scripts gone nothing of the run lives on.
     for pid in known - {os.getpid(), made.main.pid}:
         until(lambda pid=pid: not alive(pid))
+    shutil.rmtree(made.temporary, ignore_errors=True)
 
 
 def test_jobs_end_as_they_would_alone_and_share_one_process(run):

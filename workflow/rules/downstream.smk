@@ -2,11 +2,10 @@
 
 
 rule labelfree:
-    """What a user without labels could choose by: RankMe, alpha-ReQ and LiDAR."""
+    """What a user without labels could choose by: RankMe, alpha-ReQ and LiDAR of the pictures trained on."""
     input:
-        manifest=lambda wc: manifest(cell_of(wc).evaluated),
+        manifest=lambda wc: manifest(cell_of(wc).dataset),
         backbone=rules.pretrain.output.backbone,
-        features=rules.embed.output.train,
         run=rules.pretrain.output.run,
     output:
         f"{CELL}/{downstream.FILES['labelfree']}",
@@ -100,5 +99,6 @@ rule finetune:
     params:
         settings=lambda wc: downstream.text(CONFIG, cell_of(wc), "finetune"),
         code=lambda wc: downstream.code(CONFIG, cell_of(wc), "finetune"),
+        training=lambda wc: downstream.training_code(CONFIG, cell_of(wc)),
     script:
         "../scripts/finetune.py"

@@ -15,7 +15,7 @@ if __name__ == "__main__":
         compute, output = Compute(**snakemake.config.get("compute", {})), Path(snakemake.output[0])
         finetune(
             json.loads(snakemake.params.settings),
-            snakemake.params.code,
+            snakemake.params.training,
             *(Path(snakemake.input[name]) for name in ("backbone", "run")),
             Path(snakemake.input.manifest).parent,
             output,

@@ -14,7 +14,7 @@ if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         labelfree(
             json.loads(snakemake.params.settings),
-            *(Path(snakemake.input[name]) for name in ("backbone", "features", "run")),
+            *(Path(snakemake.input[name]) for name in ("backbone", "run")),
             Path(snakemake.input.manifest).parent,
             Path(snakemake.output[0]),
             **Compute(**snakemake.config.get("compute", {})).model_dump(include={"device", "threads"}),

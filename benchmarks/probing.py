@@ -19,9 +19,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits
 
 from benchmarks import bench
-from sslbench.evaluate.spec import PENALTIES
 from sslbench.evaluate import knn, linear
 from sslbench.evaluate.features import read
+from sslbench.evaluate.spec import PENALTIES
 
 
 def drawn(classes: int, n: int, width: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -171,9 +171,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--index", type=Path, help="file of the features (default: beside the folder)")
     parser.add_argument("--html", type=Path, help="also write the pictures side by side to this page")
     options = parser.parse_args(arguments)
-    torch.set_grad_enabled(False)
     try:
-        _run(options)
+        with torch.no_grad():
+            _run(options)
     except UserError as error:
         print(f"sslbench: {error}", file=sys.stderr)
         sys.exit(1)

@@ -5,7 +5,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 SNAKEMAKE := $(VENV)/bin/snakemake --cores all
 
-.PHONY: demo demo-all test bench lint format prune
+.PHONY: demo demo-all test test-long bench lint format prune
 
 $(READY): requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sslbench: Python 3.11 or newer is needed; name one with make PYTHON=...")'
@@ -23,6 +23,12 @@ demo-all: $(READY)
 
 test: $(READY)
 	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile
+
+# The long forms: many kills, faults and hostile inputs. Their table: docs/reliability.md.
+test-long: $(READY)
+	rm -f tally.jsonl
+	SSLBENCH_TALLY=$(CURDIR)/tally.jsonl $(VENV)/bin/python -m pytest -m long --numprocesses auto --dist loadfile
+	$(VENV)/bin/python -m tests.faults.reliability tally.jsonl
 
 # Everything against its peers, into one table. QUICK=1: small, to see that it works. ARCHIVE=file: real JPEGs.
 # BENCH_PYTHON=python: an environment that has the peers, too (benchmarks/README.md).

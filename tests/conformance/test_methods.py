@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from sslbench import registry
 from sslbench.backbones import Backbone
+from sslbench.engine.devices import computing
 from sslbench.errors import UserError
 from sslbench.methods.base import Batch, Method
 from sslbench.methods.spec import MethodFacts
@@ -179,10 +180,11 @@ def test_the_order_of_the_pictures_in_a_batch_does_not_matter(name, options):
 
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_half_precision_gives_a_finite_float32_loss_and_gradients(name, options):
-    model = small(name, options)
-    torch.manual_seed(0)  # what the loss draws
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        parts = model.loss(make_batch(model, n=6))
+    with computing("cpu", 1, {"precision": "bf16", "channels_last": True, "deterministic": True}) as device:
+        model = device.place(small(name, options))
+        torch.manual_seed(0)  # what the loss draws
+        with device.autocast():
+            parts = model.loss(make_batch(model, n=6))
     assert all(value.dtype == torch.float32 and torch.isfinite(value) for value in parts.values())
     parts["loss"].backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)

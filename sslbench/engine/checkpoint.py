@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-from sslbench.data.storage import set_aside
-from sslbench.engine.store import file_sha256, sync_folder
+from sslbench.data.storage import file_sha256, set_aside
+from sslbench.engine.store import sync_folder
 
 KEEP = 2
 NAME = re.compile(r"step(\d+)-([0-9a-f]{16})\.pt")
@@ -88,7 +88,10 @@ def newest(folder: Path, log: Callable[[str], None]) -> dict | None:
         try:
             if not file_sha256(path).startswith(NAME.fullmatch(path.name)[2]):
                 raise ValueError("its content does not match its hash")
-            return torch.load(path, map_location="cpu", weights_only=True)
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            if not isinstance(state, dict):
+                raise ValueError("it is no checkpoint of this program")
+            return state
         except Exception as error:  # whatever a foreign or damaged file makes torch raise
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             log(f"checkpoint {path}: {reason}; set aside as {set_aside(path).name}")

@@ -1,7 +1,6 @@
 """Where a cell computes, and in what precision: the one place that knows of devices.
 
-``rank`` and ``world`` say which slice of each step's pictures this process takes; a launcher of several processes
-(Lightning's Fabric) has its room here. It is not used for one device: importing it costs every cell a second.
+``rank`` and ``world`` say which slice of each step's pictures this process takes; processes.py starts several.
 """
 
 import contextlib
@@ -17,16 +16,16 @@ import torch
 from torch import Tensor, nn
 
 from sslbench.backbones import Backbone
+from sslbench.engine.convolutions import avoid_wrong_gradients
 from sslbench.errors import UserError
 
 
 class Device:
     """One device, set up for one cell's ``train`` settings. Made by ``computing``."""
 
-    rank, world = 0, 1
-
-    def __init__(self, name: str, train: dict) -> None:
+    def __init__(self, name: str, train: dict, rank: int = 0, world: int = 1) -> None:
         self.torch = torch.device(name)
+        self.rank, self.world = rank, world
         self.cuda = self.torch.type == "cuda"
         self.bf16 = train["precision"] == "bf16"
         self.memory_format = torch.channels_last if train["channels_last"] else torch.contiguous_format
@@ -35,6 +34,8 @@ class Device:
         return torch.autocast(self.torch.type, dtype=torch.bfloat16, enabled=self.bf16)
 
     def place(self, module: nn.Module) -> nn.Module:
+        if self.bf16 and not self.cuda:
+            avoid_wrong_gradients(module)
         return module.to(device=self.torch, memory_format=self.memory_format)
 
     def send(self, tensor: Tensor) -> Tensor:
@@ -61,25 +62,26 @@ class Device:
         }
 
     def energy_joules(self) -> float | None:
-        """The card's energy counter, where NVIDIA's library can be asked; its differences mean something."""
+        """The energy counters of the cell's cards, where NVIDIA's library can be asked; differences mean something."""
         if not self.cuda or importlib.util.find_spec("pynvml") is None:
             return None
         import pynvml
 
         try:
             pynvml.nvmlInit()
-            uuid = torch.cuda.get_device_properties(self.torch).uuid
-            handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
-            return pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000
+            cards = range(self.world) if self.world > 1 else [self.torch]
+            uuids = [torch.cuda.get_device_properties(card).uuid for card in cards]
+            handles = [pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}") for uuid in uuids]
+            return sum(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) for handle in handles) / 1000
         except (pynvml.NVMLError, AttributeError):
             return None
 
 
 @contextlib.contextmanager
-def computing(name: str, threads: int, train: dict) -> Iterator[Device]:
+def computing(name: str, threads: int, train: dict, rank: int = 0, world: int = 1) -> Iterator[Device]:
     """The device ``cpu``, ``cuda`` or ``cuda:<n>``, with torch's process-wide switches set, and put back afterwards.
 
-    fp32 means IEEE float32 throughout, not TF32.
+    fp32 means IEEE float32 throughout, not TF32. Of ``world`` processes on GPUs, that of ``rank`` has cuda:<rank>.
 
     Raises:
         UserError: the device is not there, or its name is unknown.
@@ -95,6 +97,13 @@ def computing(name: str, threads: int, train: dict) -> Iterator[Device]:
             raise UserError("device is 'cuda', but torch finds no GPU here; set device: cpu, or run where there is one")
         if torch.device(name).index is not None and torch.device(name).index >= torch.cuda.device_count():
             raise UserError(f"device is {name!r}, but torch finds {torch.cuda.device_count()} GPU(s), counted from 0")
+        if world > 1:
+            if name != "cuda" or torch.cuda.device_count() < world:
+                raise UserError(
+                    f"compute.devices is {world}, but device is {name!r}, and torch finds {torch.cuda.device_count()} "
+                    "GPU(s) here; lower compute.devices, or give device: cuda where there are as many"
+                )
+            name = f"cuda:{rank}"
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     before_warn = torch.is_deterministic_algorithms_warn_only_enabled()
     fill = torch.utils.deterministic.fill_uninitialized_memory
@@ -106,9 +115,9 @@ def computing(name: str, threads: int, train: dict) -> Iterator[Device]:
         if kind == "cuda":
             with torch.cuda.device(name), _cuda_switches(train):
                 torch.cuda.reset_peak_memory_stats()
-                yield Device(name, train)
+                yield Device(name, train, rank, world)
         else:
-            yield Device(name, train)
+            yield Device(name, train, rank, world)
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1], warn_only=before_warn)
@@ -130,6 +139,8 @@ def _cuda_switches(train: dict) -> Iterator[None]:
 
 def compile_backbones(method: nn.Module, device: Device) -> str | None:
     """Compile every backbone in ``method`` in place; state_dict keys stay. Returns why not, where it cannot be done."""
+    if device.world > 1:
+        return "compile: not on several devices; going on without"
     if device.cuda and importlib.util.find_spec("triton") is None:
         return "compile: there is no triton here; going on without"
     if not device.cuda and not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++")):

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import safetensors.torch
 import torch
@@ -19,12 +19,17 @@ from sslbench.engine import checkpoint
 from sslbench.engine.devices import computing
 from sslbench.engine.ledger import Ledger, versions
 from sslbench.engine.placement import place
+from sslbench.engine.processes import together
 from sslbench.engine.progress import Progress
 from sslbench.engine.store import Entry, digest, locked
-from sslbench.engine.training import Training
+from sslbench.engine.tensorboard import Board
+from sslbench.engine.training import Training, check_shares
 from sslbench.errors import UserError
 from sslbench.transforms import compiled
 from sslbench.transforms.native import library
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)  # USR1: what Slurm can send ahead of a time limit
 
@@ -41,10 +46,12 @@ def fit(
     *,
     state_root: Path,
     device: str = "cpu",
+    devices: int = 1,
     threads: int = 1,
     checkpoint_minutes: float = 5.0,
     placement: str = "auto",
     views: library.Mode = "auto",
+    tensorboard: Path | None = None,
     progress: TextIO | None = None,
 ) -> None:
     """Make the ``outputs`` of the cell that ``settings`` describe: trained now, resumed, or linked from the store.
@@ -56,15 +63,19 @@ def fit(
         outputs: paths whose file names are backbone.safetensors, curve.csv, run.json or ledger.json; keys are free.
         state_root: folder of the store.
         device: ``cpu``, ``cuda``, ``cuda:<n>``, or ``auto``, which is cuda where there is a GPU.
-        threads: of torch's operations on the CPU. More or fewer may change the last bits of a result.
+        devices: how many of them share each batch, one process on each; on a CPU, how many processes.
+        threads: of torch's operations on the CPU, in each process. More or fewer may change the last bits of a result,
+            and so may devices.
         checkpoint_minutes: between two checkpoints; 0 makes one after every step.
         placement: where the pixels live: ``auto``, ``device``, ``pinned`` or ``mapped`` (placement.py).
         views: how they are made on a CPU: ``auto``, ``native`` or ``eager`` (transforms/native/library.py).
+        tensorboard: folder of this cell's curve for TensorBoard (tensorboard.py); None: none is written.
         progress: where lines go, by default stderr. A bar is drawn on stderr where that is a terminal.
 
     Raises:
         Interrupted: SIGTERM, SIGINT or SIGUSR1 came. A checkpoint was written; the same call goes on from it.
-        UserError: a batch larger than the training set, no such device, a diverged loss, no room on the disk.
+        UserError: a batch larger than the training set, no such device, a diverged loss, no room on the disk, a death
+            among the processes.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -81,17 +92,24 @@ def fit(
         if entry.finished():
             shown.say(f"reused: cell {key[:12]} is in the store")
         else:
-            with computing(device, threads, settings["train"]) as where:
+            world = devices if settings["train"]["epochs"] > 0 else 1
+            check_shares(settings["train"], world)
+            job = {"settings": settings, "pack": str(pack), "device": device, "threads": threads}
+            job |= {"placement": placement, "views": views}
+            with computing(device, threads, settings["train"], world=world) as where:
                 ledger = Ledger(where, threads)
-                with ledger.section("setup"):
-                    packed = PackedSet.open(pack, verify=True)  # what is published under its hash must come from it
-                    shown.say(place(packed, where, placement))
-                    if not where.cuda:
-                        shown.say(library.configure(views))
-                    training = Training(settings, packed, where, ledger)
-                    resume(training, entry, shown)
-                with contextlib.closing(training):
-                    run(training, entry, shown, stop, checkpoint_minutes * 60)
+                with contextlib.ExitStack() as until_trained:
+                    with ledger.section("setup"):
+                        packed = PackedSet.open(pack, verify=True)  # what is published under its hash comes from it
+                        shown.say(place(packed, where, placement))
+                        if not where.cuda:
+                            shown.say(library.configure(views))
+                        fabric = until_trained.enter_context(together(job, world, where.cuda, shown.say))
+                        training = Training(settings, packed, where, ledger)
+                        until_trained.enter_context(contextlib.closing(training))
+                        resume(training, entry, shown, fabric)
+                    board = Board(tensorboard, shown.say) if tensorboard else None
+                    run(training, entry, shown, stop, checkpoint_minutes * 60, board)
                 if where.cuda:
                     shown.say(compiled.report())
                 identity = {"settings": settings, "code": code, "data": data, "digest": key}
@@ -108,15 +126,25 @@ def give_up(stop: list[int]) -> None:
         )
 
 
-def resume(training: Training, entry: Entry, shown: Progress) -> None:
+def resume(training: Training, entry: Entry, shown: Progress, fabric: "Fabric | None" = None) -> None:
+    """Go on from the newest checkpoint, if there is one, in all processes; whatever their number was before."""
     state = checkpoint.newest(entry.state, shown.say)
+    if fabric is not None:
+        fabric.broadcast(state and state["training"])
     if state is not None:
         training.load(state["training"])
         training.ledger.resume(state["ledger"], training.step)
         shown.say(f"resumed after step {training.step} of {training.total_steps}")
 
 
-def run(training: Training, entry: Entry, shown: Progress, stop: list[int], checkpoint_seconds: float) -> None:
+def run(
+    training: Training,
+    entry: Entry,
+    shown: Progress,
+    stop: list[int],
+    checkpoint_seconds: float,
+    board: Board | None = None,
+) -> None:
     """Train to the end, with a checkpoint every ``checkpoint_seconds`` and when a signal came."""
     for note in training.ledger.notes:
         shown.say(note)
@@ -126,6 +154,8 @@ def run(training: Training, entry: Entry, shown: Progress, stop: list[int], chec
     try:
         while training.step < training.total_steps:
             training.advance()
+            if board:
+                board.follow(training.rows)
             finished = training.step == training.total_steps
             if finished or shown.due():
                 closed = training.step % training.steps_per_epoch == 0

@@ -151,6 +151,7 @@ class Ledger:
             "host": platform.node(),
             "platform": platform.platform(),
             "device": self.device.name(),
+            "devices": self.device.world,  # whose first one's process counts seconds and memory here
             "threads": self.threads,
             "seconds": {name: round(value, 4) for name, value in ({"total": total} | seconds).items()},
             "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 2),  # of the last process alone

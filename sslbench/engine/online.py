@@ -15,6 +15,7 @@ from torch.nn.utils import skip_init
 
 from sslbench.engine.checkpoint import load_module_state, module_state
 from sslbench.engine.devices import Device
+from sslbench.methods.together import gathered
 from sslbench.randomness import generator
 
 MEASURED = 1000  # at most so many held-out pictures are looked at
@@ -86,13 +87,13 @@ class OnlineProbe:
         self.head.eval()
         try:
             correct = torch.zeros((), dtype=torch.int64, device=self.device.torch)
-            for start in range(0, len(self.held), BLOCK):
+            for start in range(self.device.rank * BLOCK, len(self.held), self.device.world * BLOCK):
                 images = images_of(self.held[start : start + BLOCK])
                 with self.device.autocast():
                     features = backbone(images)
                 guess = self.head(features.float()).argmax(dim=1)
                 correct += (guess == self.truth[start : start + BLOCK]).sum()
-            return correct.item() / len(self.held)
+            return gathered(correct[None]).sum().item() / len(self.held)
         finally:
             self.head.train()
             for module, training in modes:

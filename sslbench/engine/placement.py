@@ -39,7 +39,8 @@ def place(packed: PackedSet, device: Device, wanted: str = "auto") -> str:
         return _mapped(size, "as compute.placement says")
     in_device = wanted == "device" and device.cuda
     free = device_free(device) if in_device else host_available()
-    if (size if in_device or not device.cuda else locked_size(size)) > free:
+    # The processes of one cell's devices have a copy each.
+    if (size if in_device or not device.cuda else locked_size(size)) * (1 if in_device else device.world) > free:
         where = f"on the GPU: {_gb(free)} are free there" if in_device else f"in memory: {_gb(free)} are available"
         raise UserError(
             f"compute.placement is {wanted!r}, but the pictures of {packed.folder} are {_gb(size)} and do not fit "
@@ -76,7 +77,7 @@ def _automatic(packed: PackedSet, device: Device, size: int) -> str:
         return f"pictures: {_gb(size)} on the GPU (of {_gb(free)} free)"
     more = f"more than {DEVICE_SHARE:.0%} of the GPU's free {_gb(free)}"
     available = host_available()
-    if locked_size(size) > HOST_SHARE * available:
+    if device.world * locked_size(size) > HOST_SHARE * available:
         limit = f"{HOST_SHARE:.0%} of the host's available {_gb(available)}"
         return _mapped(size, f"{more}; page-locked they would take {_gb(locked_size(size))}, more than {limit}")
     try:

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from sslbench.canonical import canonical
-from sslbench.data.storage import set_aside
+from sslbench.data.storage import file_sha256, set_aside
 from sslbench.errors import UserError
+from sslbench.seal import refuse
 
 WAIT_SECONDS = 0.5  # between two looks at a lock that another process holds
 
@@ -34,11 +35,6 @@ def digest(settings: dict, code: str, data: dict) -> str:
     ``data`` holds ``content_sha256`` and ``split_sha256`` of the packed set.
     """
     return hashlib.sha256(canonical({"settings": settings, "code": code, "data": data}).encode()).hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync_folder(folder: Path) -> None:
@@ -120,12 +116,49 @@ class Entry:
                 ) from error
 
 
+def check(path: Path) -> None:
+    """Compare a finished cell's output with what the store says of it; nothing happens where no store speaks of it.
+
+    Raises UserError where it differs: it is then set aside, and the next run makes it anew.
+    """
+    if reason := fault(path):
+        raise refuse(path, reason)
+
+
+def fault(path: Path) -> str | None:
+    """What is wrong with an output of a finished cell, in one phrase; None where nothing is known to be.
+
+    ``path`` is <results>/<dataset>/<model>/<transform>/seed<n>/<name>, beside its run.json.
+    """
+    run = path.with_name("run.json")
+    try:
+        found = json.loads(run.read_text(encoding="utf-8"))
+        stated = {key: found[key] for key in ("settings", "code", "data", "digest") if key in found}
+        if len(stated) < 3:
+            return None  # of no cell
+        named = stated.pop("digest")
+        itself = digest(**stated) == named
+    except OSError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        return "cannot be read" if path == run else None
+    if not itself:
+        return "does not match its own digest" if path == run else None
+    try:
+        listing = json.loads((path.absolute().parents[4] / ".store" / named / "done" / "files.json").read_text())
+        expected = listing[path.name]
+        same = path.stat().st_size == expected["size"] and file_sha256(path) == expected["sha256"]
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return None  # copied from elsewhere, or pruned
+    return None if same else "is not what was stored"
+
+
 def _link(source: Path, output: Path) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     if output.exists() and output.samefile(source):
         os.utime(output)
         return
-    beside = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    beside = output.with_name(f".{output.name}.tmp")  # the same every time: a killed run's is taken away here
     beside.unlink(missing_ok=True)
     try:
         try:

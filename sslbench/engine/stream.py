@@ -47,6 +47,7 @@ class Stream:
             for view in settings["views"]
         ]
         self.epochs = settings["train"]["epochs"]
+        self.part_size = self.batch_size // settings["train"].get("accumulate", 1)
         self.order = lru_cache(maxsize=2)(self._order)
         self._ready: Prepared | None = None
         self._ahead = self._staging = None
@@ -60,9 +61,15 @@ class Stream:
             self._ahead.close()
 
     def largest_batch(self) -> int:
-        """Bytes of the pixels that the pictures of one step have at most."""
+        """Bytes of the pixels that this process's pictures of one step have at most."""
         sizes = self.pack.heights[self.train] * self.pack.widths[self.train] * 3
-        return int(sizes.topk(self.batch_size).values.sum())
+        return int(sizes.topk(self.batch_size // self.device.world).values.sum())
+
+    def mine(self, indices: Tensor) -> Tensor:
+        """This process's share of each part of a step's ``indices``, one after the other."""
+        starts = range(0, self.batch_size, self.part_size)
+        shares = [self.device.shard(start, start + self.part_size) for start in starts]
+        return torch.cat([indices[start:stop] for start, stop in shares])
 
     def _order(self, epoch: int) -> Tensor:
         return self.train[torch.randperm(len(self.train), generator=generator(self.seed, "order", epoch))]
@@ -79,7 +86,7 @@ class Stream:
             if torch.equal(self._ready.indices, indices):
                 return self._ready.drawn
         elif following is not None:
-            self.pack.expect(self.indices(*following))
+            self.pack.expect(self.mine(self.indices(*following)))
         return self._draw(epoch, step, indices)
 
     def _draw(self, epoch: int, step: int, indices: Tensor) -> list[Drawn]:
@@ -100,10 +107,11 @@ class Stream:
         drawn = self._draw(epoch, step, indices)
         if self._staging is None:
             return Prepared(indices, drawn)
-        self.pack.expect(indices)
+        mine = self.mine(indices)
+        self.pack.expect(mine)
         if self.pack.decode_on.type == "cuda":
-            return Prepared(indices, drawn, *self._staging.decode(self.pack, indices))
-        return Prepared(indices, drawn, *self._staging.send(self.pack.batch(indices)))
+            return Prepared(indices, drawn, *self._staging.decode(self.pack, mine))
+        return Prepared(indices, drawn, *self._staging.send(self.pack.batch(mine)))
 
     def _pictures(self, indices: Tensor, start: int, stop: int) -> Pictures:
         """The step's pictures [start, stop) on the device: where they lie decides how they are cropped, and so must
@@ -112,7 +120,10 @@ class Stream:
         if ready is None or ready.pictures is None or not torch.equal(ready.indices, indices):
             return self.pack.batch(indices[start:stop]).to(self.device.torch)
         self._staging.receive(ready.pictures, ready.sent)
-        return ready.pictures.part(start, stop)
+        part, within = divmod(start, self.part_size)
+        share = self.part_size // self.device.world
+        first = part * share + within - self.device.rank * share  # among this process's own
+        return ready.pictures.part(first, first + stop - start)
 
     @torch.no_grad()
     def views(self, indices: Tensor, parameters: list[Drawn], start: int, stop: int) -> list[View]:

@@ -13,9 +13,12 @@ from sslbench.engine.checkpoint import load_module_state, module_state
 from sslbench.engine.devices import Device, compile_backbones
 from sslbench.engine.ledger import Ledger
 from sslbench.engine.online import OnlineProbe, holdout
+from sslbench.engine.processes import average_gradients
 from sslbench.engine.stream import Stream
 from sslbench.errors import UserError
 from sslbench.methods.base import Batch, Method
+from sslbench.methods.synchronised import synchronise
+from sslbench.methods.together import gathered
 from sslbench.randomness import derived_seed
 from sslbench.transforms.pipeline import center_view
 
@@ -35,6 +38,15 @@ def build_method(settings: dict, classes: int) -> Method:
     if tasks := settings.get("auxiliary"):
         method = registry.load("sslbench.methods.auxiliary").WithAuxiliary(method, tasks, settings["input_size"])
     return method
+
+
+def check_shares(train: dict, world: int) -> None:
+    """Raises UserError where the parts of a batch cannot be shared equally by ``world`` devices."""
+    if train["batch_size"] % (train["accumulate"] * world):
+        raise UserError(
+            f"training.accumulate: {train['accumulate']} part(s) on {world} device(s) do not divide the batch of "
+            f"{train['batch_size']}; change it, compute.devices or training.batch_size"
+        )
 
 
 class Training:
@@ -65,18 +77,15 @@ class Training:
         self.stream = Stream(self.pack, train, self.settings, self.device, self.method.want_locations)
         self.steps_per_epoch = self.stream.steps_per_epoch
         self.total_steps = self.train["epochs"] * self.steps_per_epoch
-        if self.train["batch_size"] % (self.train["accumulate"] * self.device.world):
-            raise UserError(
-                f"training.accumulate: {self.train['accumulate']} part(s) on {self.device.world} device(s) do not "
-                f"divide the batch of {self.train['batch_size']}"
-            )
         self.part_size = self.train["batch_size"] // self.train["accumulate"]
-        if self.part_size // self.device.world < self.method.facts.min_batch:
+        if self.part_size < self.method.facts.min_batch:
             raise UserError(
                 f"training.accumulate: {self.name} needs at least {self.method.facts.min_batch} pictures at a time, "
                 f"and {self.train['batch_size']} in {self.train['accumulate']} parts leave {self.part_size}"
             )
-        self.method.check_pictures(len(train), self.part_size // self.device.world)
+        self.method.check_pictures(len(train), self.part_size)
+        if self.device.world > 1:
+            synchronise(self.method)
         self.labels = torch.from_numpy(self.pack.labels)
         self.method.train()
         self.optimizer = optimizers.build(self.recipe, self.method.parameter_groups())
@@ -123,6 +132,8 @@ class Training:
         for part in range(self.train["accumulate"]):
             self._accumulate(epoch, indices, drawn, part)
         with self.ledger.section("step"):
+            if self.device.world > 1:
+                average_gradients(self.method.parameters())
             self.method.after_backward(self.step, epoch)
             if clip := self.recipe["clip_gradient_norm"]:
                 torch.nn.utils.clip_grad_norm_(self.method.parameters(), clip)
@@ -144,6 +155,7 @@ class Training:
     def _accumulate(self, epoch: int, indices: Tensor, drawn: list, part: int) -> None:
         """Gradients of one part of the step's pictures. Batch statistics and losses see one part at a time, so
         accumulation saves memory but is not the same training as the whole batch at once."""
+        part_indices = indices[part * self.part_size : (part + 1) * self.part_size]
         start, stop = self.device.shard(part * self.part_size, (part + 1) * self.part_size)
         with self.ledger.section("augment"):
             views = self.stream.views(indices, drawn, start, stop)
@@ -160,7 +172,7 @@ class Training:
             others = {f"{ONLINE}_{name}": features for name, features in self.method.last_watched.items()}
             with self.ledger.section("evaluate"):
                 for column, features in ({ONLINE: self.method.last_features} | others).items():
-                    self.probes[column].learn(features, indices[start:stop])
+                    self.probes[column].learn(gathered(features), part_indices)
 
     def _add(self, losses: dict[str, Tensor]) -> None:
         if not self.parts:

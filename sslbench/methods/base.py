@@ -1,6 +1,7 @@
 """What a method is to the engine: a loss over views, and a few facts about its networks.
 
-A method knows nothing of devices, precision, optimisers, logging or files.
+A method knows nothing of devices, precision, optimisers, logging or files. Of several processes it knows where the
+pictures of a batch meet (together.py).
 """
 
 from collections.abc import Callable
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Batch:
-    """The views of n pictures, in the order in which the method's settings ask for them."""
+    """The views of n pictures, in the order in which the method's settings ask for them.
+
+    With several processes they are this one's share of the batch (together.py).
+    """
 
     views: list["View"]  # each: images [n, 3, s, s], and locations [n, 2, s, s] where the method wants them
     labels: Tensor | None = None  # [n] int64, -1 where unknown; only references may read them
@@ -122,14 +126,15 @@ def in_float32(maths: Callable) -> Callable:
     def exact(first: Tensor | list[Tensor], *rest: Any, **named: Any) -> Any:
         device = (first if isinstance(first, Tensor) else first[0]).device.type
         with torch.autocast(device, enabled=False):
-            return maths(_widened(first), *map(_widened, rest), **named)
+            return maths(widened(first), *map(widened, rest), **named)
 
     return exact
 
 
-def _widened(value: Any) -> Any:
+def widened(value: Any) -> Any:
+    """A tensor, or those in a list, in float32 where it was narrower; anything else as it is."""
     if isinstance(value, list):
-        return [_widened(item) for item in value]
+        return [widened(item) for item in value]
     narrow = isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16)
     return value.float() if narrow else value
 
@@ -138,5 +143,5 @@ def _widened(value: Any) -> Any:
 def spread(z: Tensor) -> Tensor:
     """Standard deviation of the normalised outputs z [n, d] times sqrt(d): about 1 where they fill the sphere, 0 where
     they are one point (Chen and He 2021, figure 2)."""
-    z = nn.functional.normalize(z.float(), dim=1)
+    z = nn.functional.normalize(widened(z), dim=1)
     return z.std(dim=0, correction=0).mean() * z.shape[1] ** 0.5

@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from sslbench.backbones import Backbone
 from sslbench.methods.base import in_float32
+from sslbench.methods.together import averaged, mine, whole
 from sslbench.pretext.spec import TaskSettings
 from sslbench.transforms.ops.batched import BatchedOperation
 
@@ -43,7 +44,8 @@ class Task(nn.Module):
 def draw(operation: BatchedOperation, images: Tensor) -> dict[str, Tensor]:
     """Parameters for ``images`` [n, 3, s, s], on the CPU, from torch's global generator."""
     n, _, height, width = images.shape
-    return operation.draw(n, height, width, torch.default_generator)
+    drawn = operation.draw(whole(n), height, width, torch.default_generator)
+    return {name: mine(values) for name, values in drawn.items()}
 
 
 def change(operation: BatchedOperation, images: Tensor, drawn: dict[str, Tensor]) -> Tensor:
@@ -58,5 +60,5 @@ def change(operation: BatchedOperation, images: Tensor, drawn: dict[str, Tensor]
 def classification(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """Mean cross-entropy of ``logits`` [n, K] against int64 ``labels`` [n], and the share of right answers."""
     with torch.no_grad():
-        accuracy = (logits.argmax(dim=1) == labels).float().mean()
-    return {"loss": cross_entropy(logits, labels), "accuracy": accuracy}
+        accuracy = (logits.argmax(dim=1) == labels).to(logits.dtype).mean()
+    return averaged({"loss": cross_entropy(logits, labels), "accuracy": accuracy})

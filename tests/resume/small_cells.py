@@ -1,8 +1,10 @@
 """Small cells that train in a second, and how to end them abruptly."""
 
 import json
+import multiprocessing
 import os
 import signal
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 from sslbench import registry
@@ -47,6 +49,13 @@ def run(settings: dict, pack: Path, results: Path, **options) -> dict[str, bytes
     options = {"code": "code", "state_root": results / ".store", "device": "cpu", "threads": 1} | options
     fit(settings, pack=pack, outputs=outputs, **options)
     return {name: path.read_bytes() for name, path in outputs.items()}
+
+
+def processes() -> BaseContext:
+    """Whence to start processes that train. Not by fork from here: one whose parent has trained may not (autograd)."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["small_cells"])
+    return context
 
 
 class Crash(BaseException):

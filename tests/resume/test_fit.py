@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import multiprocessing
 import signal
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 import timm
 import torch
 from safetensors import safe_open
-from small_cells import EQUAL, FILES, STEPS, cell, run, send
+from small_cells import EQUAL, FILES, STEPS, cell, processes, run, send
 
 from sslbench.data.packed import PackedSet
 from sslbench.engine import optimizers
@@ -93,13 +92,12 @@ def fit_and_log(results: Path, pack: Path, number: int) -> None:
 
 
 def test_of_two_processes_on_one_cell_one_trains_and_both_finish(small_pack, tmp_path):
-    context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=fit_and_log, args=(tmp_path, small_pack, n)) for n in range(2)]
-    for process in processes:
+    started = [processes().Process(target=fit_and_log, args=(tmp_path, small_pack, n)) for n in range(2)]
+    for process in started:
         process.start()
-    for process in processes:
-        process.join(60)
-    assert [process.exitcode for process in processes] == [0, 0]
+    for process in started:
+        process.join(300)
+    assert [process.exitcode for process in started] == [0, 0]
     logs = sorted((tmp_path / f"{n}.log").read_text() for n in range(2))
     assert ["reused" in log for log in logs].count(True) == 1
     assert "epoch 2/2" in "".join(logs)

@@ -1,7 +1,6 @@
 """An interrupted cell ends with the bytes of an undisturbed one."""
 
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_cells import EQUAL, STEPS, Crash, cell, crash, run, send
+from small_cells import EQUAL, STEPS, Crash, cell, crash, processes, run, send
 
 from sslbench import registry
 from sslbench.engine.fit import Interrupted
@@ -67,6 +66,21 @@ def test_every_way_of_training_resumes_bit_for_bit(train, small_pack, tmp_path, 
     assert same(straight, run(settings, small_pack, tmp_path / "broken"))
 
 
+def test_a_method_with_pretext_tasks_beside_it_resumes_bit_for_bit(small_pack, tmp_path, after_step):
+    tasks = {
+        name: registry.load(f"{package}.settings").Settings(weight=0.1) for name, package in registry.PRETEXT.items()
+    }
+    auxiliary = {name: task.model_dump(mode="json") for name, task in tasks.items()}
+    settings = cell("simclr") | {"input_size": 64, "auxiliary": auxiliary}
+    settings["views"] = [view | {"size": 64} for view in settings["views"]]
+    straight = run(settings, small_pack, tmp_path / "straight")
+    after_step(4, send(signal.SIGTERM))
+    with pytest.raises(Interrupted, match="SIGTERM"):
+        run(settings, small_pack, tmp_path / "broken")
+    assert same(straight, run(settings, small_pack, tmp_path / "broken"))
+    assert b"lorot_loss" in straight["curve.csv"].splitlines()[0]
+
+
 def test_a_result_does_not_depend_on_what_ran_before_it(small_pack, tmp_path):
     first = run(cell("simclr"), small_pack, tmp_path / "a")
     run(cell("byol", seed=3), small_pack, tmp_path / "b")
@@ -89,11 +103,9 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(small_pack, tmp_pa
     straight = run(settings, small_pack, tmp_path / "straight")
     chance, kills = random.Random(0), 0
     for _ in range(100):
-        process = multiprocessing.get_context("fork").Process(
-            target=train_slowly, args=(settings, small_pack, tmp_path / "killed")
-        )
+        process = processes().Process(target=train_slowly, args=(settings, small_pack, tmp_path / "killed"))
         process.start()
-        process.join(chance.uniform(0.05, 0.6))
+        process.join(chance.uniform(0.05, 0.6) * (1 + kills / 10))  # longer and longer, should the machine be busy
         if process.exitcode == 0:
             break
         process.kill()

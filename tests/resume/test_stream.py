@@ -8,7 +8,7 @@ import torch
 from small_cells import STEPS, cell
 
 from sslbench.data.packed import PackedSet
-from sslbench.engine.devices import computing
+from sslbench.engine.devices import Device, computing
 from sslbench.engine.stream import Stream
 from sslbench.engine.training import Training
 from sslbench.transforms.pipeline import View
@@ -68,7 +68,7 @@ def test_views_steps_epochs_and_seeds_are_drawn_apart(stream):
 def test_pictures_are_cropped_on_the_training_device_wherever_the_pack_lies(pack_on, device, small_pack, monkeypatch):
     """The meta device stands in for a GPU. Where pictures lie decides how they are cropped (ops/resize.py)."""
     packed, settings = PackedSet.open(small_pack).to(pack_on), cell("simclr")
-    where = SimpleNamespace(torch=torch.device(device), bf16=False, memory_format=torch.channels_last)
+    where = Device(device, {"precision": "fp32", "channels_last": True})
     seen = []
 
     def crop(pictures, *_rest, **_named):

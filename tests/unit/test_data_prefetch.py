@@ -10,6 +10,7 @@ import torch
 
 from sslbench.data.packed import PackedSet, Pictures
 from sslbench.engine import stream as streaming
+from sslbench.engine.devices import Device
 from sslbench.engine.prefetch import Ahead, Prepared, Staging
 from sslbench.engine.stream import Stream
 from sslbench.transforms.spec import Grayscale, RandomResizedCrop
@@ -78,8 +79,8 @@ def settings() -> dict:
     }
 
 
-def device() -> SimpleNamespace:
-    return SimpleNamespace(torch=torch.device("cpu"), bf16=False, memory_format=torch.channels_last)
+def device() -> Device:
+    return Device("cpu", {"precision": "fp32", "channels_last": True})
 
 
 @pytest.fixture

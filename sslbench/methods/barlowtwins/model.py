@@ -14,6 +14,7 @@ from torch.nn.functional import batch_norm
 from sslbench.backbones import Backbone
 from sslbench.methods.barlowtwins.settings import FACTS, Settings
 from sslbench.methods.base import Batch, Method, in_float32
+from sslbench.methods.together import gathered
 
 
 @in_float32
@@ -36,7 +37,7 @@ class Model(Method):
         self.projection = BarlowTwinsProjectionHead(backbone.num_features, o.hidden_dim, o.out_dim)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        z_a, z_b = (self.projection(f) for f in self.features(batch.views))  # [n, D] each
+        z_a, z_b = (gathered(self.projection(f)) for f in self.features(batch.views))  # [n, D] each
         return barlow_twins_loss(z_a, z_b, self.options.redundancy_weight)
 
     def trivial_loss(self, batch_size: int | None = None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from sslbench.backbones import Backbone
 from sslbench.methods.base import Batch, Method, in_float32, spread
 from sslbench.methods.byol.settings import FACTS, Settings
+from sslbench.methods.together import averaged, gathered
 
 
 @in_float32
@@ -41,7 +42,7 @@ class Model(Method):
         with torch.no_grad():
             slow = self.momentum_backbone.each([view.images for view in batch.views])
             z_a, z_b = (self.momentum_projection(f) for f in slow)  # [n, d] each
-        return {"loss": byol_loss(p_a, p_b, z_a, z_b), "spread": spread(p_a)}
+        return {"loss": averaged(byol_loss(p_a, p_b, z_a, z_b)), "spread": spread(gathered(p_a))}
 
     def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
         return [(self.backbone, self.momentum_backbone), (self.projection, self.momentum_projection)]

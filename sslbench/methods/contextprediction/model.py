@@ -22,6 +22,7 @@ from sslbench.methods.contextprediction.patches import (
     prepared,
 )
 from sslbench.methods.contextprediction.settings import FACTS, Settings
+from sslbench.methods.together import mine, whole
 from sslbench.pretext.base import classification
 from sslbench.transforms.spec import Normalize
 
@@ -58,13 +59,12 @@ class Model(Method):
     def patches(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Patches [n * pairs * 2, 3, p, p], ready for the backbone, first and second in turn; labels [n * pairs]."""
         o, n, device = self.options, len(images), images.device
-        top, left, label = draw_places(n * o.pairs, images.shape[-1], self.patch, self.gap, self.jitter)
+        top, left, label = draw_places(whole(n) * o.pairs, images.shape[-1], self.patch, self.gap, self.jitter)
         count = 2 * len(label)
         row = draw_blurring(count, o.downsampled, self.patch, self.smallest)
         kept, noise = torch.randint(3, (count,)), torch.randn(3, self.patch, self.patch)
-        top, left, row, kept, noise, label = (
-            x.to(device, non_blocking=True) for x in (top, left, row, kept, noise, label)
-        )
+        top, left, row, kept, label = (mine(x).to(device, non_blocking=True) for x in (top, left, row, kept, label))
+        noise = noise.to(device, non_blocking=True)
         patches = cut(images, top.view(n, -1), left.view(n, -1), self.patch).flatten(0, 1)
         return prepared(patches, self.blurring[row], kept, noise, self.deviation, o.colour), label
 

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn.functional import log_softmax, softmax
 
 from sslbench.backbones import Backbone
-from sslbench.methods.base import Batch, Method, in_float32
+from sslbench.methods.base import Batch, Method, in_float32, widened
 from sslbench.methods.dino.head import Head
 from sslbench.methods.dino.settings import FACTS, Settings
+from sslbench.methods.together import averaged
 
 
 @in_float32
@@ -57,9 +58,10 @@ class Model(Method):
         with torch.no_grad():
             features = self.teacher_backbone.each([view.images for view in batch.views[:2]])
             teacher = [self.teacher_head(f) for f in features]
-            self.fresh.append(torch.stack([t.float().mean(dim=0) for t in teacher]).mean(dim=0))
+            self.fresh.append(averaged(torch.stack([widened(t).mean(dim=0) for t in teacher]).mean(dim=0)))
         self.last_watched = {"teacher": features[0]}
-        return dino_loss(student, teacher, self.center, o.student_temperature, teacher_temperature(o, batch.epoch))
+        temperatures = o.student_temperature, teacher_temperature(o, batch.epoch)
+        return averaged(dino_loss(student, teacher, self.center, *temperatures))
 
     @torch.no_grad()
     def after_backward(self, step: int, epoch: int) -> None:

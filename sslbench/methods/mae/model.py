@@ -17,6 +17,7 @@ from sslbench.backbones import Backbone
 from sslbench.errors import UserError
 from sslbench.methods.base import Batch, Method, in_float32
 from sslbench.methods.mae.settings import FACTS, Settings
+from sslbench.methods.together import averaged, mine, whole
 
 
 @in_float32
@@ -81,13 +82,14 @@ class Model(Method):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         images = batch.views[0].images
-        n, ratio = len(images), self.options.mask_ratio
-        drawn = random_grid_token_mask((n, self.prefix + self.count), ratio, grid_size=1, num_prefix_tokens=self.prefix)
-        keep, mask = (index.to(images.device, non_blocking=True) for index in drawn)
+        shape, ratio = (whole(len(images)), self.prefix + self.count), self.options.mask_ratio
+        drawn = random_grid_token_mask(shape, ratio, grid_size=1, num_prefix_tokens=self.prefix)
+        keep, mask = (mine(index).to(images.device, non_blocking=True) for index in drawn)
         tokens = self.encode(images, keep)
         self.last_features = self.backbone.model.forward_head(tokens, pre_logits=True).detach()
         patches = get_at_index(patchify(images, self.patch), mask - self.prefix)
-        return {"loss": mae_loss(self.decode(tokens, keep, mask), patches, self.options.normalize_targets)}
+        loss = mae_loss(self.decode(tokens, keep, mask), patches, self.options.normalize_targets)
+        return {"loss": averaged(loss)}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """No decay of biases, norms and tokens, as in the authors' code."""

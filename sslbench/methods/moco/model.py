@@ -17,8 +17,10 @@ from torch.nn.functional import normalize
 
 from sslbench.backbones import Backbone
 from sslbench.errors import UserError
-from sslbench.methods.base import Batch, Method, in_float32, spread
+from sslbench.methods.base import Batch, Method, in_float32, spread, widened
+from sslbench.methods.moco.groups import in_groups
 from sslbench.methods.moco.settings import FACTS, Settings
+from sslbench.methods.together import averaged, gathered, whole, world
 
 
 @in_float32
@@ -32,18 +34,6 @@ def moco_loss(q: Tensor, k: Tensor, queue: Tensor, temperature: float) -> dict[s
     logits = torch.cat([positive, negative], dim=1) / temperature
     loss = (logits.logsumexp(dim=1) - logits[:, 0]).mean()
     return {"loss": loss, "found": (positive.detach() > negative.detach()).all(dim=1).to(loss.dtype).mean()}
-
-
-def in_groups(network: nn.Module, images: Tensor, size: int, *, shuffled: bool = False) -> Tensor:
-    """Features [n, F] of images [n, 3, s, s], each group of at least ``size`` with batch statistics of its own."""
-    groups = len(images) // size
-    if groups < 2:
-        return network(images)
-    if not shuffled:
-        return torch.cat([network(part) for part in images.tensor_split(groups)])
-    order = torch.randperm(len(images))  # on the CPU, so that every device draws the same
-    there, back = (index.to(images.device, non_blocking=True) for index in (order, order.argsort()))
-    return in_groups(network, images[there], size)[back]
 
 
 class Model(Method):
@@ -65,10 +55,18 @@ class Model(Method):
     def check_pictures(self, n: int, together: int) -> None:
         super().check_pictures(n, together)
         o = self.options
-        if self.backbone.batch_statistics and o.key_batch_norm != "plain" and together < 2 * o.statistics_group:
+        if not self.backbone.batch_statistics or o.key_batch_norm == "plain":
+            return
+        if together < 2 * o.statistics_group:
             raise UserError(
                 f"key_batch_norm is {o.key_batch_norm!r} in groups of {o.statistics_group} pictures, and {together} at "
                 "a time make no two groups; lower statistics_group, or set key_batch_norm: plain"
+            )
+        groups = together // o.statistics_group
+        if world() > 1 and (together % groups or groups % world()):
+            raise UserError(
+                f"key_batch_norm is {o.key_batch_norm!r} in groups of {o.statistics_group} pictures, and {together} at "
+                f"a time make no equal groups for {world()} devices; choose another statistics_group, or devices: 1"
             )
 
     def before_step(self, step: int, epoch: int) -> None:
@@ -80,13 +78,13 @@ class Model(Method):
         self.last_features = features.detach()
         k = self._keys(second)
         parts = moco_loss(q, k, self.queue, self.options.temperature)
-        self.fresh.append(k)
+        self.fresh.append(gathered(k))
         if self.options.symmetric:
             (_, q_b), k_b = self._queries(second), self._keys(first)
             mirrored = moco_loss(q_b, k_b, self.queue, self.options.temperature)
             parts = {name: (parts[name] + mirrored[name]) / 2 for name in parts}
-            self.fresh.append(k_b)
-        return parts | {"spread": spread(q)}
+            self.fresh.append(gathered(k_b))
+        return averaged(parts) | {"spread": spread(gathered(q))}
 
     @torch.no_grad()
     def after_backward(self, step: int, epoch: int) -> None:
@@ -95,15 +93,15 @@ class Model(Method):
         self.fresh.clear()
 
     def _queries(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        size = self._group(len(images), "shuffle")
+        size = self._group(whole(len(images)), "shuffle")
         features = in_groups(self.backbone, images, size)  # [n, F]
         return features, self.projection(features)
 
     @torch.no_grad()
     def _keys(self, images: Tensor) -> Tensor:
-        size = self._group(len(images), "shuffle", "split")
+        size = self._group(whole(len(images)), "shuffle", "split")
         features = in_groups(self.momentum_backbone, images, size, shuffled=self.options.key_batch_norm == "shuffle")
-        return normalize(self.momentum_projection(features).float(), dim=1)
+        return normalize(widened(self.momentum_projection(features)), dim=1)
 
     def _group(self, n: int, *kinds: str) -> int:
         grouped = self.backbone.batch_statistics and self.training and self.options.key_batch_norm in kinds

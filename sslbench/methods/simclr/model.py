@@ -16,6 +16,7 @@ from sslbench.backbones import Backbone
 from sslbench.methods.base import Batch, Method, in_float32
 from sslbench.methods.offdiagonal import off_diagonal
 from sslbench.methods.simclr.settings import FACTS, Settings
+from sslbench.methods.together import gathered
 
 
 @in_float32
@@ -51,7 +52,7 @@ class Model(Method):
                 self.projection = nn.Identity()
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        z_a, z_b = (self.projection(f) for f in self.features(batch.views))  # [n, d] each
+        z_a, z_b = (gathered(self.projection(f)) for f in self.features(batch.views))  # [n, d] each
         return nt_xent_loss(z_a, z_b, self.options.temperature)
 
     def trivial_loss(self, batch_size: int | None = None) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from sslbench.backbones import Backbone
 from sslbench.methods.base import Batch, Method, in_float32, spread
 from sslbench.methods.simsiam.settings import FACTS, Settings
+from sslbench.methods.together import averaged, gathered
 
 
 @in_float32
@@ -34,6 +35,6 @@ class Model(Method):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         z_a, z_b = (self.projection(f) for f in self.features(batch.views))  # [n, D] each
         p_a, p_b = self.prediction(z_a), self.prediction(z_b)  # [n, D] each
-        return {"loss": simsiam_loss(p_a, p_b, z_a, z_b), "spread": spread(z_a)}
+        return {"loss": averaged(simsiam_loss(p_a, p_b, z_a, z_b)), "spread": spread(gathered(z_a))}
 
     # No trivial loss: a constant output reaches the optimum, -1, so the loss cannot tell; `spread` can.

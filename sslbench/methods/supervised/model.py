@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from sslbench.backbones import Backbone
 from sslbench.methods.base import Batch, Method, in_float32
 from sslbench.methods.supervised.settings import FACTS, Settings
+from sslbench.methods.together import gathered
 
 UNKNOWN = -1  # label of an unlabelled picture, which counts for nothing
 
@@ -33,7 +34,7 @@ class Model(Method):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         (features,) = self.features(batch.views)  # [n, F]
-        return classification_loss(self.classifier(features), batch.labels)
+        return classification_loss(gathered(self.classifier(features)), gathered(batch.labels))
 
     def trivial_loss(self, batch_size: int | None = None) -> dict[str, Any]:
         return {"part": "loss", "value": math.log(self.options.classes)}

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.nn.functional import log_softmax, normalize
 
 from sslbench.backbones import Backbone
-from sslbench.methods.base import Batch, Method, in_float32
+from sslbench.methods.base import Batch, Method, in_float32, widened
 from sslbench.methods.swav.settings import FACTS, Settings
+from sslbench.methods.together import gathered
 
 
 @torch.no_grad()
@@ -87,11 +88,11 @@ class Model(Method):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         o = self.options
-        z = [self.projection(f) for f in self.features(batch.views)]  # [n, d] each
+        z = [gathered(self.projection(f)) for f in self.features(batch.views)]  # [n, d] each
         constants = (o.temperature, o.sinkhorn_epsilon, o.sinkhorn_iterations)
         if not o.queue_length:
             return swav_loss(z, self.prototypes.weight, *constants)
-        self.fresh.append(torch.stack([normalize(z_v.detach().float(), dim=1) for z_v in z[:2]]))
+        self.fresh.append(torch.stack([normalize(widened(z_v.detach()), dim=1) for z_v in z[:2]]))
         # Each step before this one brought at least as many features as this part of it has.
         full = batch.step * len(z[0]) >= o.queue_length
         queue = self.queue if full and batch.epoch >= o.queue_start_epoch else None

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sslbench.backbones import Backbone
 from sslbench.methods.base import Batch, Method
+from sslbench.methods.together import gathered
 from sslbench.methods.vicreg.loss import vicreg_loss
 from sslbench.methods.vicreg.settings import FACTS, Settings
 
@@ -22,7 +23,7 @@ class Model(Method):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         o = self.options
-        z_a, z_b = (self.projection(f) for f in self.features(batch.views))  # [n, D] each
+        z_a, z_b = (gathered(self.projection(f)) for f in self.features(batch.views))  # [n, D] each
         return vicreg_loss(z_a, z_b, o.invariance_weight, o.variance_weight, o.covariance_weight, o.eps)
 
     def trivial_loss(self, batch_size: int | None = None) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from sslbench.backbones import Backbone
 from sslbench.methods.base import Batch, Method, in_float32
 from sslbench.methods.offdiagonal import covariance_loss
+from sslbench.methods.together import gathered
 from sslbench.methods.vicreg.loss import vicreg_loss
 from sslbench.methods.vicregl.settings import FACTS, Settings
 
@@ -88,9 +89,9 @@ class Model(Method):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         features, maps = zip(*self.backbone.each_maps([view.images for view in batch.views]), strict=True)
         self.last_features = features[0].detach()
-        z = [self.projection(f) for f in features]  # [n, D]
-        local = [self.local_projection(m.flatten(2).mT) for m in maps]  # [n, F, h, w] -> [n, h*w, d]
-        places = [cell_centres(v.locations, m.shape[2:]) for v, m in zip(batch.views, maps, strict=True)]
+        z = [gathered(self.projection(f)) for f in features]  # [n, D]
+        local = [gathered(self.local_projection(m.flatten(2).mT)) for m in maps]  # [n, F, h, w] -> [n, h*w, d]
+        places = [gathered(cell_centres(v.locations, m.shape[2:])) for v, m in zip(batch.views, maps, strict=True)]
         return vicregl_loss(z, local, places, 1 if self.options.form == "article" else 2, self.options)
 
     def trivial_loss(self, batch_size: int | None = None) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from sslbench.backbones import Backbone
 from sslbench.errors import UserError
 from sslbench.methods.base import in_float32
+from sslbench.methods.together import averaged
 from sslbench.pretext.base import Task as Base
 from sslbench.pretext.base import change, classification, draw
 from sslbench.pretext.dcl.settings import Settings
@@ -61,7 +62,7 @@ class Task(Base):
         features, maps = backbone.maps(torch.cat([images, views]))  # [2n, F], [2n, F, h, w]
         self.last_features = features[: len(images)].detach()
         destruction = classification(self.classifier(features), labels)
-        location = location_loss(self.locator(maps), self.rows, self.columns, targets)
+        location = averaged(location_loss(self.locator(maps), self.rows, self.columns, targets))
         o = self.options
         return {
             "loss": o.destruction_weight * destruction["loss"] + o.location_weight * location,

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sslbench.backbones import Backbone
+from sslbench.methods.together import mine, whole
 from sslbench.pretext.base import Task as Base
 from sslbench.pretext.base import change, classification, draw
 from sslbench.pretext.lorot.settings import Settings
@@ -30,7 +31,8 @@ class Task(Base):
     def turned(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Views [n, 3, s, s] and their labels, int64 [n]."""
         if self.options.variant == "explicit":
-            drawn, labels = quadrants(len(images), images.shape[-1])
+            drawn, labels = quadrants(whole(len(images)), images.shape[-1])
+            drawn, labels = {name: mine(values) for name, values in drawn.items()}, mine(labels)
         else:
             drawn = draw(self.operation, images)
             labels = drawn["quarter_turns"]

@@ -5,7 +5,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 SNAKEMAKE := $(VENV)/bin/snakemake --cores all
 
-.PHONY: demo demo-all test test-long bench lint format prune
+.PHONY: demo demo-all test test-long test-slurm bench lint format prune
 
 $(READY): requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sslbench: Python 3.11 or newer is needed; name one with make PYTHON=...")'
@@ -29,6 +29,16 @@ test-long: $(READY)
 	rm -f tally.jsonl
 	SSLBENCH_TALLY=$(CURDIR)/tally.jsonl $(VENV)/bin/python -m pytest -m long --numprocesses auto --dist loadfile
 	$(VENV)/bin/python -m tests.faults.reliability tally.jsonl
+
+# On a Slurm of one node that the tests start and stop, as root; a missing one is installed where apt-get is.
+# LONG=1: the demonstration's grid too.
+test-slurm: $(READY)
+	@command -v slurmctld > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends munge slurm-wlm > /dev/null; } || \
+	  echo "sslbench: Slurm is not installed and could not be; its tests are skipped"
+	$(VENV)/bin/python -c 'import snakemake_executor_plugin_slurm' 2> /dev/null || \
+	  $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check "snakemake-executor-plugin-slurm>=2.8" || true
+	SSLBENCH_SLURM=1 $(VENV)/bin/python -m pytest -rs tests/slurm $(if $(LONG),-m "long or not long")
 
 # Everything against its peers, into one table. QUICK=1: small, to see that it works. ARCHIVE=file: real JPEGs.
 # BENCH_PYTHON=python: an environment that has the peers, too (benchmarks/README.md).

@@ -17,6 +17,9 @@ configfile: "config.yaml"
 sys.path.insert(0, workflow.basedir)  # environments hold what sslbench imports, not sslbench itself
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/pretrain.smk"
@@ -27,6 +30,9 @@ include: "workflow/rules/export.smk"
 
 
 check_before_environments(workflow)
+
+# A scheduler's SIGTERM goes to every process of a job: the shell of a job must not end before its checkpoint is written.
+shell.prefix("trap : TERM; ")
 
 
 localrules:

@@ -1,9 +1,13 @@
 """The one base of all typed settings: unknown keys are errors, values are frozen, numbers are finite."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, WrapValidator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, WrapValidator
+
+Positive = Annotated[int, Field(ge=1)]
+# A folder's name, and safe in a shell.
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
 
 
 class Strict(BaseModel):

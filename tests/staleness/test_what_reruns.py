@@ -28,7 +28,9 @@ def test_a_finished_grid_runs_nothing(project):
         lambda p: p.edit("sslbench/registry.py", "METHODS = {", 'METHODS = {\n    "another": "sslbench.methods.byol",'),
         lambda p: p.configure(models__eleventh={"method": "byol", "recipe": {"base_lr": 0.1}}),
         lambda p: p.configure(transforms__sixth={"kind": "simclr", "blur": {"p": 0.1}}),
-        lambda p: p.configure(compute__threads=7, compute__checkpoint_minutes=1.0, compute__memory_mb=999),
+        lambda p: p.configure(
+            compute__threads=7, compute__checkpoint_minutes=1.0, compute__jobs={"pretrain": {"memory_mb": 9}}
+        ),
         lambda p: p.configure(compute__pack_jobs=1),
         lambda p: p.configure(training__epochs=200),
         lambda p: p.edit("envs/train.yaml", "# pretrain", "# to pretrain"),
@@ -179,11 +181,11 @@ def test_swapped_values_are_noticed(project):
     assert project.pretrained() == 2 * 3
 
 
-@pytest.mark.parametrize("profile", ["profiles/default", "profiles/slurm"])
-def test_both_profiles_share_the_keys_that_decide_what_is_stale(profile):
+@pytest.mark.parametrize("profile", ["default", "slurm", "kubernetes", "aws-batch"])
+def test_all_profiles_share_the_keys_that_decide_what_is_stale(profile):
     keys = ["rerun-triggers", "rerun-incomplete", "max-checksum-file-size"]
     default = yaml.safe_load((ROOT / "profiles/default/profile.yaml").read_text())
-    chosen = yaml.safe_load((ROOT / profile / "profile.yaml").read_text())
+    chosen = yaml.safe_load((ROOT / "profiles" / profile / "profile.yaml").read_text())
     assert (
         [chosen[key] for key in keys] == [default[key] for key in keys] == [["input", "mtime", "params"], True, "2GB"]
     )

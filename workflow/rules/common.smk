@@ -4,14 +4,19 @@ import os
 import sys
 from pathlib import Path
 
-from sslbench import cost, downstream, registry, warm
+from sslbench import cost, downstream, registry, runlock, warm
 from sslbench import plan as planning
 from sslbench.canonical import canonical
 from sslbench.cells import encoding
+from sslbench.compute import RESOURCES
 from sslbench.config import load
 from sslbench.errors import UserError
 from sslbench.evaluate.spec import APART
 from sslbench.fingerprint import code_digest
+from sslbench.folding import fold
+
+if workflow.is_main_process and (line := runlock.hold()):
+    print(f"sslbench: {line}", file=sys.stderr)
 
 
 def one_line(function, *arguments):
@@ -31,6 +36,8 @@ REPORTS = CONFIG.paths.reports / CONFIG.name
 COLLECTED = RESULTS / "collected" / CONFIG.name
 OVERLAYS = [os.path.relpath(file) for file in workflow.configfiles if Path(file).name != "config.yaml"]
 GALLERY_DATASET = next((cell.dataset for cell in PLAN.runnable), next(iter(PLAN.datasets.values())))
+LABELS = {name: f"{{{name}}}" for name in ("model", "transform", "seed")}  # of a cell's files in `snakemake --report`
+PROBE_GROUP = "probe" if CONFIG.compute.grouped else None  # Snakemake ignores groups where it runs jobs itself
 REPORT = [REPORTS / "report.html", REPORTS / "report.md"]
 
 
@@ -52,10 +59,27 @@ def manifest(dataset):
 
 
 def finished(cells):
-    """What a finished cell leaves for the report."""
-    names = ["run.json", "linear.json", "knn.json", "health.json", "predictions.parquet"]
-    beside = [f"{cell.folder}/{downstream.FILES[task]}" for cell in cells for task in downstream.tasks(CONFIG, cell)]
-    return [f"{cell.folder}/{name}" for cell in cells for name in names] + beside
+    """What a finished cell leaves for the report. Where nothing is labelled there is no probe."""
+    probed = ["run.json", "linear.json", "knn.json", "health.json", "predictions.parquet"]
+    files = []
+    for cell in cells:
+        folder = cell.folder
+        names = probed if cell.probed else probed[:1]
+        files += [f"{folder}/{name}" for name in names]
+        files += [f"{folder}/{downstream.FILES[task]}" for task in downstream.tasks(CONFIG, cell)]
+    return files
+
+
+def collected():
+    """What the report is made of. A function, so that a job on a cluster, which asks for one cell, need not list all."""
+    curves = [f"{cell.folder}/curve.csv" for cell in PLAN.runnable]
+    return finished(PLAN.runnable) + curves + [f"{DATA}/packed/{pack}/doctor.json" for pack in PLAN.used_packs]
+
+
+def judged(cell):
+    """The files that say how good a finished cell is, by name; without labels there are only the measures that need none."""
+    names = ["linear", "knn", "health"] if cell.probed else ["labelfree"]
+    return {name: f"{cell.folder}/{name}.json" for name in names}
 
 
 def check_start(workflow):
@@ -64,7 +88,7 @@ def check_start(workflow):
     trained = [cell for cell in cells if cell.transform is not None]
     if trained and workflow.is_main_process:
         one_line(PLAN.require_pictures, trained)
-        one_line(planning.require_backbones, trained)
+        one_line(planning.require_models, trained)
         if workflow.local_exec:
             one_line(cost.stop_without_gpu, CONFIG, trained)
     if workflow.is_main_process and workflow.local_exec:
@@ -141,10 +165,16 @@ def embed_settings(cell):
     }
 
 
-def runtime_of(dataset):
-    """Minutes asked of a scheduler for one pretraining."""
-    minutes = CONFIG.compute.runtime_minutes
-    return minutes.get(dataset, minutes.get("default", 24 * 60))
+def asked(name, dataset_of=lambda wildcards: wildcards.dataset):
+    """What a job of the rule ``name`` asks of a scheduler, each as a function of its wildcards."""
+
+    def one(resource):
+        def value(wildcards):
+            return CONFIG.compute.asked(name, dataset_of(wildcards), DEVICE, local=workflow.local_exec)[resource]
+
+        return value
+
+    return {resource: one(resource) for resource in RESOURCES}
 
 
 def dataset_target(name):

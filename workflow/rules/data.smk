@@ -41,8 +41,7 @@ rule pack:
         "../../envs/data.yaml"
     threads: CONFIG.compute.packing_jobs()
     resources:
-        mem_mb=4000,
-        runtime=240,
+        **asked("pack", lambda wc: PLAN.packs[wc.pack].name),
     params:
         settings=lambda wc: canonical(pack_settings(wc.pack)),
         code=lambda wc: code_digest("sslbench.data.packing", layout_of(PLAN.packs[wc.pack]), "workflow/scripts/pack.py"),

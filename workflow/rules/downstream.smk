@@ -17,9 +17,7 @@ rule labelfree:
         "../../envs/train.yaml"
     threads: CONFIG.compute.threads
     resources:
-        gpu=1 if DEVICE == "cuda" else 0,
-        mem_mb=CONFIG.compute.memory_mb,
-        runtime=60,
+        **asked("labelfree"),
     params:
         settings=lambda wc: downstream.text(CONFIG, cell_of(wc), "labelfree"),
         code=lambda wc: downstream.code(CONFIG, cell_of(wc), "labelfree"),
@@ -43,8 +41,7 @@ rule retrieve:
         "../../envs/train.yaml"
     threads: CONFIG.compute.threads
     resources:
-        mem_mb=4000,
-        runtime=60,
+        **asked("retrieve"),
     params:
         settings=lambda wc: downstream.text(CONFIG, cell_of(wc), "retrieve"),
         code=lambda wc: downstream.code(CONFIG, cell_of(wc), "retrieve"),
@@ -68,8 +65,7 @@ rule adapt:
         "../../envs/train.yaml"
     threads: CONFIG.compute.threads
     resources:
-        mem_mb=4000,
-        runtime=120,
+        **asked("adapt"),
     params:
         settings=lambda wc: downstream.text(CONFIG, cell_of(wc), "adapt"),
         code=lambda wc: downstream.code(CONFIG, cell_of(wc), "adapt"),
@@ -93,9 +89,7 @@ rule finetune:
         "../../envs/train.yaml"
     threads: CONFIG.compute.threads
     resources:
-        gpu=1 if DEVICE == "cuda" else 0,
-        mem_mb=CONFIG.compute.memory_mb,
-        runtime=lambda wc: runtime_of(wc.dataset),
+        **asked("finetune"),
     params:
         settings=lambda wc: downstream.text(CONFIG, cell_of(wc), "finetune"),
         code=lambda wc: downstream.code(CONFIG, cell_of(wc), "finetune"),

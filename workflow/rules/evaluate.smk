@@ -13,13 +13,13 @@ rule embed:
         "logs/embed/{dataset}/{model}/{transform}/seed{seed}.log",
     benchmark:
         "logs/benchmarks/embed/{dataset}/{model}/{transform}/seed{seed}.tsv"
+    group:
+        PROBE_GROUP
     conda:
         "../../envs/train.yaml"
     threads: CONFIG.compute.threads
     resources:
-        gpu=1 if DEVICE == "cuda" else 0,
-        mem_mb=CONFIG.compute.memory_mb,
-        runtime=60,
+        **asked("embed"),
     params:
         settings=lambda wc: canonical(embed_settings(cell_of(wc))),
         code=lambda wc: code_digest("sslbench.evaluate.embed", "workflow/scripts/embed.py"),
@@ -35,7 +35,13 @@ rule evaluate:
         run=rules.pretrain.output.run,
         curve=rules.pretrain.output.curve,
     output:
-        linear=f"{CELL}/linear.json",
+        linear=report(
+            f"{CELL}/linear.json",
+            caption="../report/linear.rst",
+            category="Linear probes",
+            subcategory="{dataset}",
+            labels=LABELS,
+        ),
         knn=f"{CELL}/knn.json",
         health=f"{CELL}/health.json",
         predictions=f"{CELL}/predictions.parquet",
@@ -43,12 +49,13 @@ rule evaluate:
         "logs/evaluate/{dataset}/{model}/{transform}/seed{seed}.log",
     benchmark:
         "logs/benchmarks/evaluate/{dataset}/{model}/{transform}/seed{seed}.tsv"
+    group:
+        PROBE_GROUP
     conda:
         "../../envs/train.yaml"
     threads: CONFIG.compute.threads
     resources:
-        mem_mb=4000,
-        runtime=60,
+        **asked("evaluate"),
     params:
         settings=lambda wc: canonical(CONFIG.evaluation.model_dump(mode="json", exclude={"resize_ratio", *APART})),
         code=lambda wc: code_digest("sslbench.evaluate.evaluate", "workflow/scripts/evaluate.py"),

@@ -9,12 +9,10 @@ EXPORT = "exports/{dataset}/{model}/{transform}/seed{seed}{collapsed}"
 rule export:
     """Weights for timm, ONNX, and a model card. A collapsed cell goes to seed<seed>-collapsed, and only there."""
     input:
+        unpack(lambda wc: judged(cell_of(wc))),
         backbone=rules.pretrain.output.backbone,
         run=rules.pretrain.output.run,
         ledger=rules.pretrain.output.ledger,
-        linear=rules.evaluate.output.linear,
-        knn=rules.evaluate.output.knn,
-        health=rules.evaluate.output.health,
     output:
         weights=f"{EXPORT}/model.safetensors",
         config=f"{EXPORT}/config.json",
@@ -30,8 +28,7 @@ rule export:
         "../../envs/export.yaml"
     threads: CONFIG.compute.threads
     resources:
-        mem_mb=8000,
-        runtime=30,
+        **asked("export"),
     params:
         settings=lambda wc: canonical(about(cell_of(wc), EXPORT.format(**wc), OVERLAYS)),
         code=lambda wc: code_digest("sslbench.export.model", "workflow/scripts/export.py"),

@@ -8,7 +8,13 @@ rule pretrain:
     output:
         backbone=f"{CELL}/backbone.safetensors",
         run=f"{CELL}/run.json",
-        curve=f"{CELL}/curve.csv",
+        curve=report(
+            f"{CELL}/curve.csv",
+            caption="../report/curve.rst",
+            category="Learning curves",
+            subcategory="{dataset}",
+            labels=LABELS,
+        ),
         ledger=f"{CELL}/ledger.json",
     log:
         "logs/pretrain/{dataset}/{model}/{transform}/seed{seed}.log",
@@ -16,11 +22,9 @@ rule pretrain:
         "logs/benchmarks/pretrain/{dataset}/{model}/{transform}/seed{seed}.tsv"
     conda:
         "../../envs/train.yaml"
-    threads: CONFIG.compute.threads
+    threads: CONFIG.compute.threads * CONFIG.compute.devices
     resources:
-        gpu=1 if DEVICE == "cuda" else 0,
-        mem_mb=CONFIG.compute.memory_mb,
-        runtime=lambda wc: runtime_of(wc.dataset),
+        **asked("pretrain"),
     params:
         settings=lambda wc: cell_of(wc).text,
         code=lambda wc: code_digest(*cell_of(wc).code_roots, planning.PRETRAIN_SCRIPT),

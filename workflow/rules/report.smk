@@ -15,8 +15,7 @@ rule gallery:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        **asked("gallery", lambda wc: GALLERY_DATASET.name),
     params:
         settings=lambda wc: canonical({"transforms": PLAN.gallery(), "size": CONFIG.training.input_size}),
         code=lambda wc: code_digest("sslbench.report.gallery", *PLAN.operation_modules(), "workflow/scripts/gallery.py"),
@@ -27,11 +26,14 @@ rule gallery:
 rule collect:
     """Every cell's figures in one table, with what is stale, missing or set aside."""
     input:
-        finished(PLAN.runnable),
-        [f"{cell.folder}/curve.csv" for cell in PLAN.runnable],
-        [f"{DATA}/packed/{pack}/doctor.json" for pack in PLAN.used_packs],
+        lambda wc: collected(),
     output:
-        table=COLLECTED / "cells.csv",
+        table=report(
+            COLLECTED / "cells.csv",
+            caption="../report/cells.rst",
+            category="Report",
+            labels={"what": "every cell's figures"},
+        ),
         report=COLLECTED / "report.json",
     log:
         f"logs/report/{CONFIG.name}/collect.log",
@@ -44,7 +46,7 @@ rule collect:
         mem_mb=4000,
         runtime=30,
     params:
-        settings=lambda wc: canonical(PLAN.report(OVERLAYS)),
+        settings=lambda wc: canonical(fold(PLAN.report(OVERLAYS))),
         code=lambda wc: code_digest(
             "sslbench.report.collect",
             "reports/published_results.csv",
@@ -61,7 +63,7 @@ rule report:
         report=rules.collect.output.report,
         gallery=rules.gallery.output,
     output:
-        html=REPORT[0],
+        html=report(REPORT[0], caption="../report/page.rst", category="Report", labels={"what": "the page"}),
         markdown=REPORT[1],
     log:
         f"logs/report/{CONFIG.name}/report.log",
@@ -93,7 +95,7 @@ rule report_now:
         mem_mb=4000,
         runtime=30,
     params:
-        settings=lambda wc: canonical(PLAN.report(OVERLAYS)),
+        settings=lambda wc: canonical(fold(PLAN.report(OVERLAYS))),
         code="now",
     script:
         "../scripts/report_now.py"
@@ -105,4 +107,4 @@ for DATASET in PLAN.datasets:
         name:
             DATASET
         input:
-            dataset_target(DATASET),
+            lambda wc, name=DATASET: dataset_target(name),

@@ -1,9 +1,10 @@
 """Reading .tar, .tar.gz and .zip archives without trusting them.
 
 A member may not have an absolute path, climb out with ``..``, be a device, or be a link to anything but a regular file
-of the same archive. All links become hard links, at the end, so no symbolic link is ever made or followed. Unpacked
-bytes are counted while they are read and may not pass ``MAX_RATIO`` times the archive's size. What macOS leaves in
-archives is passed over.
+of the same archive; no two members may have one path, and none may lie deeper than ``MAX_DEPTH`` folders. All links
+become hard links, at the end, so no symbolic link is ever made or followed. Unpacked bytes are counted while they are
+read, a .tar's headers and padding and a disk block per member too, and may not pass ``MAX_RATIO`` times the archive's
+size. What macOS leaves in archives is passed over.
 """
 
 import bz2
@@ -15,6 +16,7 @@ import posixpath
 import re
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -28,7 +30,10 @@ from sslbench.errors import UserError
 MAX_RATIO = 100  # unpacked bytes over archive bytes; pictures hardly shrink, text files shrink tenfold
 FREE_BYTES = 64 << 20  # so many unpacked bytes are never called a bomb
 MAX_MEMBERS = 5_000_000  # files and folders; ImageNet has 1.4 million
+MAX_DEPTH = 100  # folders
+DISK_BLOCK = 4096  # bytes that a member takes on a disk, however small it is
 _BLOCK = 1 << 20
+_MAX_HEADER = 1 << 22  # bytes; tarfile reads a long name or a list of attributes whole
 _DAMAGED = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError)
 _OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 
@@ -42,18 +47,36 @@ class Member(NamedTuple):
     open: Callable[[], IO[bytes]]
 
 
-class _LastRead:
-    """A binary file that remembers its last read: tarfile ends alike at a good end, a cut and a damaged header."""
+class _Watched:
+    """An unpacked .tar that remembers its last read, since tarfile ends alike at a good end, a cut and a damaged
+    header, and that nobody reads or jumps beyond ``limit`` bytes of."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file, self.last = file, b""
+    def __init__(self, archive: Path, file: IO[bytes], limit: int) -> None:
+        self._archive, self._file, self._limit, self.last = archive, file, limit, b""
 
     def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _MAX_HEADER:
+            raise tarfile.ReadError(f"a header of {size:,} bytes")
         self.last = self._file.read(size)
+        if self._file.tell() > self._limit:
+            raise _bomb(self._archive)
         return self.last
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._file, name)
+    def seek(self, position: int) -> int:
+        if position > self._limit:
+            raise _bomb(self._archive)
+        return self._file.seek(position)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+def _bomb(archive: Path, member: str | None = None) -> UserError:
+    where = f" (at member {member!r})" if member is not None else ""
+    return UserError(
+        f"{archive}: unpacks to over {MAX_RATIO} times its own size{where}: refused as a decompression bomb; unpack it "
+        "yourself and name the folder as path:"
+    )
 
 
 def extract(archive: Path, into: Path) -> None:
@@ -92,14 +115,18 @@ def _unpack(archive: Path, root: Path) -> None:
                 place.mkdir(parents=True, exist_ok=True)
             elif kind == "file":
                 place.parent.mkdir(parents=True, exist_ok=True)
-                with place.open("wb") as file:
+                with place.open("xb") as file:
                     for block in blocks:
                         file.write(block)
             else:
                 links.append((path, target))
         except _DAMAGED:
             raise
+        except FileExistsError as error:
+            raise _twice(archive, path) from error
         except OSError as error:
+            if error.errno is None:  # bz2's way of saying damaged
+                raise
             if error.errno in DISK_FULL:
                 raise full_disk(root.parent, f"unpacking {archive.name}") from error
             raise UserError(f"{archive}: member {path!r} cannot be written: {error.strerror or error}") from error
@@ -113,14 +140,23 @@ def _link(archive: Path, root: Path, links: list[tuple[str, str]]) -> None:
         for path, target in links:
             if (root / target).is_file():
                 (root / path).parent.mkdir(parents=True, exist_ok=True)
-                (root / path).unlink(missing_ok=True)
-                (root / path).hardlink_to(root / target)
+                try:
+                    (root / path).hardlink_to(root / target)
+                except FileExistsError as error:
+                    raise _twice(archive, path) from error
             else:
                 waiting.append((path, target))
         if len(waiting) == len(links):
             path, target = links[0]
             raise UserError(f"{archive}: member {path!r} is a link to {target!r}, which is no file of this archive")
         links = waiting
+
+
+def _twice(archive: Path, path: str) -> UserError:
+    return UserError(
+        f"{archive}: member {path!r} is in it twice, or differs from another in upper and lower case alone; unpack it "
+        "yourself, keep the right one, and name the folder as path:"
+    )
 
 
 def _checked(archive: Path) -> Iterator[tuple[str, str, str, Iterator[bytes]]]:
@@ -134,15 +170,15 @@ def _checked(archive: Path) -> Iterator[tuple[str, str, str, Iterator[bytes]]]:
             while block := file.read(_BLOCK):
                 counted += len(block)
                 if counted > limit:
-                    raise UserError(
-                        f"{archive}: unpacks to over {MAX_RATIO} times its own size (at member {member.name!r}): "
-                        "refused as a decompression bomb; unpack it yourself and name the folder as path:"
-                    )
+                    raise _bomb(archive, member.name)
                 yield block
 
-    with _members(archive) as found:
+    with _members(archive, limit) as found:
         for member in found:
             members += 1
+            counted += DISK_BLOCK
+            if counted > limit:
+                raise _bomb(archive, member.name)
             if members > MAX_MEMBERS:
                 raise UserError(
                     f"{archive}: has over {MAX_MEMBERS:,} members; unpack it yourself and name the folder as path:"
@@ -150,6 +186,10 @@ def _checked(archive: Path) -> Iterator[tuple[str, str, str, Iterator[bytes]]]:
             path = _safe_path(archive, member.name, "has an unsafe path")
             if path is None or _is_clutter(path):
                 continue
+            if path.count("/") > MAX_DEPTH:
+                raise UserError(
+                    f"{archive}: member {path[:60]!r}... lies deeper than {MAX_DEPTH} folders; pack it anew"
+                )
             target = ""
             if member.kind in ("symbolic link", "hard link"):
                 told = member.target
@@ -187,10 +227,14 @@ def _one_line(archive: Path) -> Iterator[None]:
         raise UserError(f"{archive}: cannot be unpacked ({error})") from error
     except OSError as error:
         raise UserError(f"{archive}: cannot be read: {error.strerror or error}") from error
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError, struct.error) as error:
+        # What tarfile and zipfile raise at headers that make no sense depends on the version of Python.
+        reason = str(error) or type(error).__name__
+        raise UserError(f"{archive}: is damaged: its headers make no sense ({reason}); get it anew") from error
 
 
 @contextlib.contextmanager
-def _members(archive: Path) -> Iterator[Iterator[Member]]:
+def _members(archive: Path, limit: int) -> Iterator[Iterator[Member]]:
     with archive.open("rb") as file:
         start = file.read(512)
     if start[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
@@ -201,7 +245,7 @@ def _members(archive: Path) -> Iterator[Iterator[Member]]:
     if opener is open and not _tar_header(start):
         raise UserError(f"{archive}: is no .tar, .tar.gz or .zip archive (it begins with {start[:24]!r})")
     with opener(archive, "rb") as raw:
-        tail = _LastRead(raw)
+        tail = _Watched(archive, raw, limit)
         with tarfile.open(fileobj=tail, mode="r:", errorlevel=2) as opened:
             yield _tar_members(opened, tail)
 
@@ -214,9 +258,13 @@ def _tar_header(block: bytes) -> bool:
     return True
 
 
-def _tar_members(opened: tarfile.TarFile, tail: _LastRead) -> Iterator[Member]:
+def _tar_members(opened: tarfile.TarFile, tail: _Watched) -> Iterator[Member]:
+    last = -1
     while (info := opened.next()) is not None:
         opened.members = []  # tarfile would keep every header in memory
+        if info.size < 0 or info.offset <= last:
+            raise tarfile.ReadError("a member that ends before it begins")  # and would be read for ever
+        last = info.offset
         yield Member(info.name, _tar_kind(info), info.linkname, lambda info=info: opened.extractfile(info))
     if len(tail.last) != tarfile.BLOCKSIZE or any(tail.last):
         raise tarfile.ReadError("its end is missing, or a header is damaged")

@@ -14,6 +14,10 @@ ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 _GREY_MODES = {"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"}
 _ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
+# What pictures are made of, by content and not by name. Left out is what other programs are started for (EPS).
+_WANTED = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
+Image.init()
+FORMATS = tuple(name for name in _WANTED if name in Image.OPEN)  # AVIF depends on the version of Pillow
 JPEG_QUALITY = 95
 _GAP = 2.0  # JPEGs are decoded at a fraction that is still at least this many times the size wanted
 
@@ -54,8 +58,12 @@ def decode(content: bytes, pack_size: int, encoding: str = "pixels") -> Decoded:
     With ``encoding`` jpeg the result is a JPEG: the file itself where it is a baseline one, RGB, upright and no larger
     than that, else one made of the result at quality 95.
     """
-    with Image.open(io.BytesIO(content)) as image:
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        if image.format == "TIFF":
+            image.load()  # Pillow turns these upright itself, and afterwards says so
         width, height = image.size
+        if not width or not height:
+            raise ValueError("has no pixels")
         grey = image.mode in _GREY_MODES
         factor = min(1.0, pack_size / min(width, height))
         size = max(1, round(width * factor)), max(1, round(height * factor))

@@ -83,6 +83,8 @@ def read(pack: Path, split: str) -> dict:
         try:
             index, names = packformat.read_index(pack, manifest), packformat.read_names(pack, manifest)
             stored = packformat.read_splits(pack, manifest)
+            if index["labels"].min() < -1 or index["labels"].max() >= len(manifest["classes"]):
+                raise packformat.Unfit("labels.npy speaks of classes that it has not")
         except packformat.Unfit as error:
             raise UserError(f"{pack}: {error}; delete it and run again to pack anew") from error
         positions = splits.resolve(split, stored, index["labels"], names)

@@ -75,15 +75,18 @@ def write(
 
     part = archive.with_name(archive.name + ".part")
     counts = {"train": settings.train_per_class, "test": settings.test_per_class}
-    with tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for split, count in counts.items():
-            for name in settings.classes:
-                for number in range(count):
-                    rng = own_generator(settings.kind, settings.drawing, settings.seed, split, name, number)
-                    encoded = io.BytesIO()
-                    Image.fromarray(picture(name, settings.size, rng)).save(encoded, "PNG", compress_level=1)
-                    member = tarfile.TarInfo(f"{settings.kind}/{split}/{name}/{number:05}.png")
-                    member.size = encoded.tell()
-                    encoded.seek(0)
-                    tar.addfile(member, encoded)
-    part.replace(archive)
+    try:
+        with tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
+            for split, count in counts.items():
+                for name in settings.classes:
+                    for number in range(count):
+                        rng = own_generator(settings.kind, settings.drawing, settings.seed, split, name, number)
+                        encoded = io.BytesIO()
+                        Image.fromarray(picture(name, settings.size, rng)).save(encoded, "PNG", compress_level=1)
+                        member = tarfile.TarInfo(f"{settings.kind}/{split}/{name}/{number:05}.png")
+                        member.size = encoded.tell()
+                        encoded.seek(0)
+                        tar.addfile(member, encoded)
+        part.replace(archive)
+    finally:
+        part.unlink(missing_ok=True)  # of a full disk, whose room it would keep

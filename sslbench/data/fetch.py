@@ -5,6 +5,7 @@ Nothing is believed before it is verified, and ``source.json``, written last, sa
 ``size`` in bytes, ``official`` (its checksum is the official one) and, where it was counted, ``unpacked`` in bytes.
 """
 
+import email.utils
 import hashlib
 import http.client
 import json
@@ -20,19 +21,23 @@ from pathlib import Path
 from sslbench.data import archives
 from sslbench.data.progress import Progress, Ticker, printer
 from sslbench.data.spec import Archive, DatasetSettings
-from sslbench.data.storage import DISK_FULL, full_disk, one_line, require_space, write_json
+from sslbench.data.storage import DISK_FULL, alone, full_disk, one_line, require_space, write_json
 from sslbench.errors import UserError
 
 TIMEOUT = 60.0  # seconds without a byte
+SLOWEST = 1000.0  # bytes/s over TIMEOUT; a server that trickles is left like one that hangs
 TRIES = 6  # in a row without PROGRESS_BYTES more
 PAUSE = 1.0  # seconds before the second try, doubled before each further one
+LONGEST = 600.0  # seconds that a server may ask to be left alone before the next try
 PROGRESS_BYTES = 1 << 20  # a try that brought this much does not count as failed
 _BLOCK = 1 << 18
 _RETRY_CODES = {408, 416, 425, 429, 500, 502, 503, 504}
 
 
 class _Dropped(Exception):
-    """A failure that may pass; its text is the reason."""
+    """A failure that may pass; its text is the reason, ``wait`` the seconds that the server asked for."""
+
+    wait = 0.0
 
 
 def fetch(settings: DatasetSettings, folder: Path, progress: Progress = None) -> dict:
@@ -40,8 +45,9 @@ def fetch(settings: DatasetSettings, folder: Path, progress: Progress = None) ->
 
     Raises UserError where there is nothing to fetch, or it cannot be had or believed.
     """
-    with one_line(folder, f"fetching {settings.source()}"):
-        return _fetch(settings, folder, printer(progress))
+    say = printer(progress)
+    with one_line(folder, f"fetching {settings.source()}"), alone(folder, say):
+        return _fetch(settings, folder, say)
 
 
 def _fetch(settings: DatasetSettings, folder: Path, say: Callable[[str], None]) -> dict:
@@ -148,35 +154,47 @@ def download(wanted: Archive, folder: Path, say: Callable[[str], None]) -> Path:
     if target.is_file() and mismatch(target, wanted) is None:
         return target
     require_space(folder, (wanted.size or 0) - _size(part), f"downloading {wanted.file}")
-    failures = 0
+    failures, most = 0, _size(part)
     while True:
-        before = _size(part)
         try:
             _receive(wanted, part, say)
             break
         except _Dropped as error:
-            failures = 1 if _size(part) >= before + PROGRESS_BYTES else failures + 1
+            failures = 1 if _size(part) >= most + PROGRESS_BYTES else failures + 1
+            most = max(most, _size(part))
             if failures >= TRIES:
                 raise UserError(
                     f"{wanted.url}: {error}, {TRIES} times in a row; what came is kept and resumed: run again when the "
                     "network is back, or name a local copy as archive:"
                 ) from error
-            wait = PAUSE * 2 ** (failures - 1)
+            if error.wait > LONGEST:
+                raise UserError(
+                    f"{wanted.url}: {error} and asks to be left alone for {error.wait:,.0f} s; what came is kept and "
+                    "resumed: run again then, or name a local copy as archive:"
+                ) from error
+            wait = max(PAUSE * 2 ** (failures - 1), error.wait)
             say(f"{wanted.file}: {error}; trying again in {wait:g} s")
             time.sleep(wait)
     if (fault := mismatch(part, wanted)) is not None:
         aside = folder / f"{wanted.file}.rejected"
+        _version(part).unlink(missing_ok=True)
         part.replace(aside)
         raise UserError(
             f"{wanted.url}: {fault}; the file is set aside as {aside}: run again to download it anew, and if it is so "
             "again, it was replaced or tampered with: name a good copy as archive:"
         )
     part.replace(target)
+    _version(part).unlink(missing_ok=True)
     return target
 
 
 def _size(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
+
+
+def _version(part: Path) -> Path:
+    """Where the server's name (ETag) of the version that ``part`` is of stands, if it gave one."""
+    return part.with_name(f"{part.name}.etag")
 
 
 def _receive(wanted: Archive, part: Path, say: Callable[[str], None]) -> None:
@@ -187,29 +205,75 @@ def _receive(wanted: Archive, part: Path, say: Callable[[str], None]) -> None:
     if have and have == wanted.size:
         return
     headers = {"User-Agent": "sslbench", "Accept-Encoding": "identity"}
+    known = _version(part).read_text(encoding="latin-1") if have and _version(part).exists() else ""
     if have:
         headers["Range"] = f"bytes={have}-"
+        if known:
+            headers["If-Range"] = known  # another version is sent whole
     try:
         with urllib.request.urlopen(urllib.request.Request(wanted.url, headers=headers), timeout=TIMEOUT) as response:
-            if have and not _continues(response, have):  # it ignored Range and sends the whole file
-                have = 0
-            total = _total(response, have)
+            version = response.headers.get("ETag", "")
+            start = have if response.status == 206 else 0
+            if start and not _continues(response, have):
+                raise _Dropped("the server sends another part of the file than was asked for")
+            if known and version and version != known:
+                _forget(part)
+                if start:
+                    raise _Dropped("the file changed on the server, so what came of the other is dropped")
+            _expect_an_archive(response, wanted, start)
+            total = _total(response, start)
             if None not in (total, wanted.size) and total != wanted.size:
                 raise UserError(
                     f"{wanted.url}: the server offers {total:,} bytes, not {wanted.size:,}: it was replaced, or a "
                     "proxy answers in its place; name a good copy as archive:"
                 )
-            _copy(response, part, have, total or wanted.size, say)
+            if version.startswith('"') and version.isprintable():  # weak ones do not promise equal bytes
+                _version(part).write_text(version, encoding="latin-1")
+            _copy(response, wanted, part, start, total or wanted.size, say)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 416:  # nothing stands where we wanted to go on: begin anew
-            part.unlink(missing_ok=True)
+            _forget(part)
         reason = f"the server answers {error.code} {error.reason}"
+        if error.code in (301, 302, 303, 307, 308):
+            reason = f"the server redirects in a loop, or to no address ({error.code})"
         if error.code in _RETRY_CODES:
-            raise _Dropped(reason) from error
+            dropped = _Dropped(reason)
+            dropped.wait = _asked_to_wait(error.headers.get("Retry-After", ""))
+            raise dropped from error
         raise UserError(f"{wanted.url}: {reason}; name a local copy as archive:") from error
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a redirect to what is no address
         raise _transient(error, wanted, part) from error
+
+
+def _forget(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _version(part).unlink(missing_ok=True)
+
+
+def _asked_to_wait(told: str) -> float:
+    """Seconds of a Retry-After header, which is a number of them or a date; 0 where it is neither."""
+    if _is_number(told):
+        return float(told)
+    try:
+        until = email.utils.parsedate_to_datetime(told)
+        return max(0.0, until.timestamp() - time.time())
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[0-9]{1,18}", text) is not None
+
+
+def _expect_an_archive(response: http.client.HTTPResponse, wanted: Archive, start: int) -> None:
+    """Raise UserError at a web page, before it costs what was downloaded: log-in pages and error pages answer 200."""
+    kind = response.headers.get_content_type()
+    if kind == "text/html" or (start == 0 and response.peek(1)[:1] == b"<"):
+        raise UserError(
+            f"{wanted.url}: the server sends a web page, not the file: a proxy or a log-in page may stand between; "
+            "name a good copy as archive:"
+        )
 
 
 def _transient(error: Exception, wanted: Archive, part: Path) -> Exception:
@@ -226,31 +290,48 @@ def _transient(error: Exception, wanted: Archive, part: Path) -> Exception:
 
 
 def _continues(response: http.client.HTTPResponse, have: int) -> bool:
-    match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-    return response.status == 206 and match is not None and int(match[1]) == have
+    match = re.match(r"bytes ([0-9]{1,18})-", response.headers.get("Content-Range", ""))
+    return match is not None and int(match[1]) == have
 
 
-def _total(response: http.client.HTTPResponse, have: int) -> int | None:
+def _total(response: http.client.HTTPResponse, start: int) -> int | None:
     length = response.headers.get("Content-Length", "")
-    return have + int(length) if length.isdigit() else None
+    return start + int(length) if _is_number(length) else None
 
 
 def _copy(
-    response: http.client.HTTPResponse, part: Path, have: int, total: int | None, say: Callable[[str], None]
+    response: http.client.HTTPResponse,
+    wanted: Archive,
+    part: Path,
+    start: int,
+    total: int | None,
+    say: Callable[[str], None],
 ) -> None:
-    ticker, start = Ticker(say), have
-    with part.open("r+b" if have else "wb") as file:
+    """Write what comes from byte ``start`` on. Where that is 0 and ``part`` is longer, equal bytes stay as they are, so
+    that a server that cannot resume costs time and nothing that was there."""
+    ticker, have = Ticker(say), start
+    since, then = time.monotonic(), start
+    with part.open("r+b" if part.exists() else "w+b") as file:
         file.seek(have)
         while block := response.read1(_BLOCK):
-            file.write(block)
+            if file.read(len(block)) != block:
+                file.seek(have)
+                file.truncate()
+                file.write(block)
             have += len(block)
             if total is not None and have > total:
                 raise _Dropped(f"more than {total:,} bytes came")
+            if (passed := time.monotonic() - since) >= TIMEOUT:
+                if have - then < SLOWEST * passed:
+                    raise _Dropped(f"fewer than {SLOWEST:g} bytes/s came for {TIMEOUT:g} s")
+                since, then = time.monotonic(), have
             ticker.tick(
                 lambda have=have: (
-                    f"{part.stem}: {have / 1e6:.0f} of {(total or 0) / 1e6:.0f} MB, "
+                    f"{wanted.file}: {have / 1e6:.0f} of {(total or 0) / 1e6:.0f} MB, "
                     f"{(have - start) / 1e6 / ticker.seconds:.1f} MB/s"
                 )
             )
+        if total is None or have == total:
+            file.truncate(have)  # what was there of a longer file
     if total is not None and have < total:
         raise _Dropped(f"the connection closed after {have:,} of {total:,} bytes")

@@ -190,4 +190,5 @@ class PackedSet:
         for name, split in self._stored.items():
             if splits.sha256(split) != self.manifest["splits"][name]["sha256"]:
                 raise packformat.Unfit(f"split {name!r} is not the one of its hash")
+        packformat.check_beside(self.folder, self.manifest)
         packformat.mark_verified(self.folder, state)

@@ -22,12 +22,21 @@ from pathlib import Path
 import numpy as np
 
 from sslbench.data.splits import Split
-from sslbench.data.storage import write_json
+from sslbench.data.storage import file_sha256, set_aside, write_json
 from sslbench.errors import UserError
+from sslbench.seal import holds
 
 FORMAT = 1
 LENGTHS = "<i8"
 VERIFIED = "verified.json"
+BESIDE = ("digests.npy", "doctor.json")  # what the content hash leaves out, in the manifest's ``files``
+KINDS = {"source": str, "pack_size": int, "count": int, "bytes": int, "max_height": int, "max_width": int} | {
+    "classes": list,
+    "titles": list,
+    "content_sha256": str,
+    "names_sha256": str,
+    "splits": dict,
+}  # of a manifest's values
 INDEX = {"offsets": "<i8", "heights": "<i4", "widths": "<i4", "labels": "<i8", "digests": "|u1"}
 
 
@@ -88,11 +97,19 @@ def read_manifest(folder: Path) -> dict:
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="ascii"))
         found = manifest["format"]
+        if not holds(manifest):
+            raise ValueError("it is not what its seal says")
+        if found == FORMAT:
+            _check_kinds(manifest)
     except FileNotFoundError as error:
         raise UserError(f"{folder}: there is no pack here; `snakemake {folder / 'manifest.json'}` makes it") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise UserError(f"{folder / 'manifest.json'}: cannot be read: {error.strerror}; check the disk") from error
+    except (ValueError, KeyError, TypeError) as error:
+        aside = set_aside(folder)
         raise UserError(
-            f"{folder / 'manifest.json'}: cannot be read ({error}); delete {folder} and run again"
+            f"{folder / 'manifest.json'}: {_words(error)}; the pack is set aside as {aside}, and the next run makes it "
+            "anew"
         ) from error
     if found != FORMAT:
         raise UserError(
@@ -101,17 +118,59 @@ def read_manifest(folder: Path) -> dict:
     return manifest
 
 
+def _check_kinds(manifest: dict) -> None:
+    """Raises KeyError or ValueError where a manifest, though it is JSON, is none that was ever written."""
+    for key, kind in KINDS.items():
+        if type(manifest[key]) is not kind:
+            raise ValueError(f"its {key!r} is no {kind.__name__}")
+    texts = manifest["classes"] + manifest["titles"] + [manifest.get("encoding", "pixels"), *manifest["splits"]]
+    texts += [split["sha256"] if isinstance(split, dict) else None for split in manifest["splits"].values()]
+    if not all(isinstance(text, str) for text in texts) or len(manifest["classes"]) != len(manifest["titles"]):
+        raise ValueError("its classes or splits are not as they are written")
+    if min(manifest[key] for key, kind in KINDS.items() if kind is int) < 1:
+        raise ValueError("it is of no pictures")
+    if not isinstance(manifest.get("files", {}), dict):
+        raise ValueError("its 'files' is no dict")
+
+
+def _array(file: Path, kind: str) -> np.ndarray:
+    """What ``file`` holds: entries of ``kind`` in one dimension, or rows of 16 bytes. Raises Unfit."""
+    try:
+        with file.open("rb") as opened:  # np.load would take archives and more
+            array = np.lib.format.read_array(opened, allow_pickle=False)
+    except Exception as error:  # what numpy raises at a damaged header depends on its version
+        raise Unfit(f"{file.name} cannot be read: {error}") from error
+    if (
+        array.dtype != np.dtype(kind)
+        or array.shape[1:] != ((16,) if kind == INDEX["digests"] else ())
+        or not array.ndim
+    ):
+        raise Unfit(f"{file.name} holds {array.dtype} {array.shape}, which is not what belongs there")
+    return array
+
+
+def _words(error: Exception) -> str:
+    return f"has no {error}" if isinstance(error, KeyError) else f"cannot be read ({error})"
+
+
+def check_beside(folder: Path, manifest: dict) -> None:
+    """Raises Unfit where a file that the content hash leaves out is not the one of its hash."""
+    for name, expected in manifest.get("files", {}).items():
+        if name not in BESIDE or not (folder / name).is_file() or file_sha256(folder / name) != expected:
+            raise Unfit(f"{name} is not the one of its hash")
+
+
 def read_index(folder: Path, manifest: dict) -> dict[str, np.ndarray]:
     """The index arrays. Raises Unfit where they, or the size of pixels.bin, do not fit together."""
     kinds = INDEX | ({"lengths": LENGTHS} if manifest.get("encoding") == "jpeg" else {})
+    arrays = {name: _array(folder / f"{name}.npy", kind) for name, kind in kinds.items()}
     try:
-        arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in kinds}
         size = (folder / "pixels.bin").stat().st_size
-    except (OSError, ValueError, EOFError) as error:
-        raise Unfit(f"an index file cannot be read: {error}") from error
+    except OSError as error:
+        raise Unfit(f"pixels.bin cannot be read: {error.strerror}") from error
     count = manifest["count"]
     for name, array in arrays.items():
-        if len(array) != count or array.dtype != np.dtype(kinds[name]):
+        if len(array) != count:
             raise Unfit(f"{name}.npy has {len(array)} entries, not {count}")
     sizes = arrays["lengths"] if "lengths" in arrays else arrays["heights"].astype(np.int64) * arrays["widths"] * 3
     starts = np.concatenate([[0], np.cumsum(sizes)])
@@ -126,11 +185,15 @@ def state(folder: Path) -> dict[str, list[int]]:
     """Size, modification and change times and inode of every file that the hashes cover: another state, another file.
 
     Change times cannot be set, so a file that was replaced or written to is noticed even where its modification time
-    was put back.
+    was put back. Raises Unfit where one is missing.
     """
     found = {}
-    for file in (folder / "manifest.json", folder / "pixels.bin", *sorted(folder.rglob("*.npy"))):
-        status = file.stat()
+    named = [folder / name for name in ("manifest.json", "pixels.bin", "doctor.json")]
+    for file in (*named, *sorted(folder.rglob("*.npy"))):
+        try:
+            status = file.stat()
+        except OSError as error:
+            raise Unfit(f"{file.name} cannot be read: {error.strerror}") from error
         times = [status.st_mtime_ns, status.st_ctime_ns]
         found[str(file.relative_to(folder))] = [status.st_size, *times, status.st_ino]
     return found
@@ -166,10 +229,10 @@ def read_names(folder: Path, manifest: dict) -> list[str]:
 
 def read_splits(folder: Path, manifest: dict) -> dict[str, Split]:
     """The splits that the pack stores, by name."""
-    try:
-        return {
-            name: {part: np.load(folder / "splits" / f"{name}-{part}.npy") for part in ("train", "test")}
-            for name in manifest["splits"]
-        }
-    except (OSError, ValueError, EOFError) as error:
-        raise Unfit(f"a split cannot be read: {error}") from error
+    found: dict[str, Split] = {}
+    for name in manifest["splits"]:
+        found[name] = {part: _array(folder / "splits" / f"{name}-{part}.npy", "<i8") for part in ("train", "test")}
+        positions = np.concatenate([found[name]["train"], found[name]["test"]])
+        if len(positions) and (positions.min() < 0 or positions.max() >= manifest["count"]):
+            raise Unfit(f"split {name!r} speaks of pictures that it has not")
+    return found

@@ -22,9 +22,10 @@ from sslbench.data.fetch import read_source
 from sslbench.data.layouts.tree import top_folder
 from sslbench.data.progress import Progress, Ticker, printer
 from sslbench.data.spec import JPEG_BYTES_PER_PIXEL, DatasetSettings, Listing
-from sslbench.data.storage import one_line, require_space, write_json
+from sslbench.data.storage import alone, file_sha256, one_line, require_space, write_json
 from sslbench.data.workers import decoded
 from sslbench.errors import UserError
+from sslbench.seal import sealed
 
 _SAMPLED = 100  # pictures looked at to estimate the pack's size
 _MARGIN = 1.1  # on estimates of disk space
@@ -45,10 +46,13 @@ def pack(
     say = printer(progress)
     source, file = read_source(source_json)
     scratch = out.with_name(out.name + ".part")
-    shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
-    try:
-        with one_line(out, "packing"):
-            scratch.mkdir(parents=True)
+    with one_line(out, "packing"), alone(scratch, say) as waited:
+        if waited and _same(out, source_json.parent.name, settings, pack_size):
+            say("packed by another process meanwhile")
+            shutil.rmtree(scratch, ignore_errors=True)
+            return
+        try:
+            _empty(scratch)  # of a run that was killed
             root = top_folder(_unpacked(source, file, scratch, say))
             listing = _scan(settings, root, scratch / "unpacked", file)
             needed = _MARGIN * _pack_bytes(root, listing, pack_size, settings.encoding)
@@ -57,8 +61,23 @@ def pack(
             made.mkdir()
             _write(settings, file, root, listing, made, source_json.parent.name, pack_size, jobs, say)
             _publish(made, out)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _same(out: Path, source: str, settings: DatasetSettings, pack_size: int) -> bool:
+    """Whether ``out`` is the pack that is asked for."""
+    try:
+        manifest = {"encoding": "pixels"} | packformat.read_manifest(out)
+    except UserError:
+        return False
+    asked = {"source": source, "identity": settings.identity(), "pack_size": pack_size, "encoding": settings.encoding}
+    return asked == {key: manifest[key] for key in asked}
 
 
 def _unpacked(source: dict, file: Path, scratch: Path, say: Callable[[str], None]) -> Path:
@@ -169,6 +188,7 @@ def _write(
             found.sha256, heights, widths, labels, listing.classes, arrays.get("lengths")
         ),
         "names_sha256": packformat.names_sha256(made),
+        "files": {name: file_sha256(made / name) for name in packformat.BESIDE},
         "splits": {
             name: {"train": len(split["train"]), "test": len(split["test"]), "sha256": splits.sha256(split)}
             for name, split in split_sets.items()
@@ -177,7 +197,7 @@ def _write(
     }
     if settings.encoding != "pixels":
         manifest["encoding"] = settings.encoding
-    write_json(made / "manifest.json", manifest)
+    write_json(made / "manifest.json", sealed(manifest))
     for line in doctor.describe(findings):
         say(line)
     say(

@@ -38,12 +38,18 @@ class DatasetSettings(Strict):
     # In the pack: decoded pixels, or JPEGs that are decoded by the batch, where pixels would take too much room.
     encoding: Literal["pixels", "jpeg"] = "pixels"
     evaluate_on: str | None = None  # name of a labelled dataset to probe on, where this one has no labels
+    labelled: bool = True  # False: no labels here; without evaluate_on its cells are measured label-free, not probed
 
     @model_validator(mode="after")
     def _one_place(self) -> "DatasetSettings":
         if self.archive is not None and self.path is not None:
             raise ValueError("archive and path are two places to read from: give one")
         return self
+
+    @property
+    def probed(self) -> bool:
+        """Whether there are labels to judge its cells by, its own or another dataset's."""
+        return self.labelled or self.evaluate_on is not None
 
     def source(self) -> str:
         """Name of what is fetched, e.g. ``imagenette2-160``: equal source and pack size share a pack."""

@@ -2,14 +2,18 @@
 
 import contextlib
 import errno
+import fcntl
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sslbench.errors import UserError
 
+WAIT_SECONDS = 0.2  # between two looks at a folder that another process holds
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, over quota, over the process's file size limit
 
 
@@ -35,6 +39,11 @@ def one_line(folder: Path, doing: str) -> Iterator[None]:
         ) from error
 
 
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def set_aside(path: Path) -> Path:
     """Rename ``path`` to the first free ``<path>.broken-<n>`` and return that."""
     number = 1
@@ -56,14 +65,96 @@ def require_space(folder: Path, needed: float, doing: str) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """Write ``value`` with sorted keys, atomically; in ASCII, so that names that are not UTF-8 survive the round trip
-    (canonical.document refuses them)."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="ascii", newline="\n") as file:
-        json.dump(value, file, sort_keys=True, indent=1, allow_nan=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    (canonical.document refuses them). OSError where that fails."""
+    _replace(path, (json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n").encode("ascii"))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Make the file ``path`` hold ``content``, or leave it as it was.
+
+    Two processes may do so at once: each writes all, and the last one stays. Raises UserError where the disk is full or
+    the file system refuses; it names the file.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, content)
+    except OSError as error:
+        raise UserError(refused(path, error)) from error
+
+
+def refused(path: Path | str, error: OSError) -> str:
+    """The line for a file that could not be written."""
+    if error.errno in DISK_FULL:
+        return f"no disk space left to write {path}; nothing half-written stands there: free some space and run again"
+    return (
+        f"cannot write {path}: {error.strerror or error}; what stands there is as it was: check the permissions of the "
+        "file, its folder and its disk, and run again"
+    )
+
+
+def _replace(path: Path, content: bytes) -> None:
+    beside = path.with_name(f".{path.name}.tmp")  # one name, so that killed runs do not pile up their halves
+    while True:
+        with beside.open("ab") as file:
+            _wait_for_lock(file.fileno())
+            try:
+                if not os.path.samestat(os.fstat(file.fileno()), beside.stat()):
+                    continue  # another process has put it in place, or away, since
+            except FileNotFoundError:
+                continue
+            try:
+                file.truncate(0)
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                beside.replace(path)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    beside.unlink()
+                with contextlib.suppress(OSError):
+                    file.truncate(0)  # drops what is buffered, which closing would try to write again
+                raise
+            return
+
+
+def _wait_for_lock(handle: int) -> None:
+    with contextlib.suppress(OSError):  # a file system without locks: two runs at once are then the user's risk
+        fcntl.flock(handle, fcntl.LOCK_EX)
+
+
+@contextlib.contextmanager
+def alone(folder: Path, say: Callable[[str], None]) -> Iterator[bool]:
+    """Make ``folder`` and hold it against other processes that come here for it; the kernel lets go when one dies.
+
+    Yields whether another process had to be waited for. The body may remove the folder.
+    """
+    waited = False
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:  # removed since the line before
+            continue
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not waited:
+                    say(f"another process is at work in {folder}; waiting for it")
+                waited = True
+                time.sleep(WAIT_SECONDS)
+                continue
+            except OSError:  # this file system locks no folders
+                pass
+            try:
+                if not os.path.samestat(os.fstat(handle), folder.stat()):
+                    continue
+            except FileNotFoundError:
+                continue
+            yield waited
+            return
+        finally:
+            os.close(handle)
 
 
 def read_json(path: Path) -> dict:

@@ -1,7 +1,10 @@
 """Pictures decoded by several processes, in order. Pixels come back through shared memory, not through pipes."""
 
+import contextlib
+import ctypes
 import mmap
 import multiprocessing
+import os
 import signal
 import sys
 from collections import deque
@@ -19,6 +22,7 @@ from sslbench.errors import UserError
 CHUNK = 16  # pictures per task
 SLOT = 1 << 23  # bytes of shared memory per task, at most; what does not fit goes through the pipe
 ROOM = 1 << 29  # bytes of it for all tasks
+PR_SET_PDEATHSIG = 1
 AHEAD = 3  # tasks per process that may be under way or done before they are asked for
 
 _shared: mmap.mmap | None = None  # in a decoding process: the slots of all tasks
@@ -44,7 +48,8 @@ def decoded(
     shared = mmap.mmap(-1, slots * size) if fork else None
     context = multiprocessing.get_context("fork" if fork else "spawn")
     with ExitStack() as stack:
-        pool = stack.enter_context(ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(shared,)))
+        shares = (shared, os.getpid())
+        pool = stack.enter_context(ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=shares))
         stack.callback(pool.shutdown, wait=True, cancel_futures=True)
         waiting: deque[tuple[list[str], Future, int]] = deque()
         for number, chunk in enumerate([*chunks, *[None] * slots]):
@@ -72,9 +77,13 @@ def _result(root: Path, asked: list[str], future: Future, start: int, shared: mm
     return found
 
 
-def _begin(shared: mmap.mmap | None) -> None:
+def _begin(shared: mmap.mmap | None, parent: int) -> None:
     global _shared
     _shared = shared
+    with contextlib.suppress(AttributeError, OSError):  # Linux: a killed packing leaves no processes behind
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process ends the others
 
 

@@ -2,7 +2,8 @@
 
     <class>/...                     split per class, seeded: `test_share` of each class tests
     train/<class>/..., test/<class>/...    your own split (test may be called val, valid or validation)
-    *.jpg                           no labels: everything trains, and `evaluate_on` names a labelled dataset
+    *.jpg                           no labels: everything trains; `evaluate_on` names a labelled dataset to judge by,
+                                    or `labelled: false` says that there is none
 
 Pictures may lie deeper than their class folder. Other files are passed over.
 """
@@ -68,10 +69,10 @@ def _default_split(listing: Listing) -> dict[str, list[int]]:
 
 
 def _unlabelled(root: Path, names: list[str], settings: Settings) -> Listing:
-    if settings.evaluate_on is None:
+    if settings.labelled and settings.evaluate_on is None:
         raise UserError(
             f"{root}: holds pictures without class folders, so there are no labels to probe with: set evaluate_on: to "
-            "the name of a labelled dataset"
+            "the name of a labelled dataset, or labelled: false to be measured without any"
         )
     return listing_of([Record(name, None) for name in names], [], {}, {splits.OFFICIAL: ()})
 

@@ -9,6 +9,8 @@ from sslbench.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")  # in any case
 
+MAX_DEPTH = 100  # folders below the one that is looked through
+
 
 def is_picture(name: str) -> bool:
     return name.lower().endswith(SUFFIXES) and not name.startswith(".")
@@ -32,6 +34,8 @@ def _walk(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[str]:
     real = os.path.realpath(folder)
     if real in above:
         return
+    if len(above) > MAX_DEPTH:
+        raise UserError(f"{folder}: lies deeper than {MAX_DEPTH} folders below its class; move its pictures up")
     for entry in entries(folder):
         if entry.is_dir():
             yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", above | {real})

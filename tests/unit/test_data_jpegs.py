@@ -99,7 +99,7 @@ def test_all_but_the_pixels_is_as_in_a_pack_of_pixels(root: Path, pack: Path, tm
     assert apart == {"pixels.bin", "offsets.npy", "lengths.npy", "manifest.json"}
     one, other = (json.loads(files["manifest.json"]) for files in (there, here))
     assert {key for key in one | other if one.get(key) != other.get(key)} == {
-        "bytes", "content_sha256", "encoding", "source"
+        "bytes", "content_sha256", "encoding", "seal", "source"
     }  # fmt: skip
     assert other["encoding"] == "jpeg" and other["bytes"] < one["bytes"] / 3
 
@@ -142,7 +142,7 @@ def test_the_encoding_names_pack_and_cell_and_pixels_change_neither() -> None:
     names = cells.pack_names({"a": (pixels, 160), "b": (jpeg, 160)})
     assert names["a"][0] == names["b"][0] and names["b"][1] == names["a"][1] + "-jpeg"
     datasets = [cells.Dataset("x", "imagenette", settings, 160, *names["a"]) for settings in (pixels, jpeg)]
-    read = [cells._read(dataset) for dataset in datasets]
+    read = [dataset.read for dataset in datasets]
     assert read[1]["identity"] == read[0]["identity"] | {"encoding": "jpeg"}
     archive = pixels.download().size
     assert (cost.disk_bytes(datasets[0]) - archive) == pytest.approx(3 * (cost.disk_bytes(datasets[1]) - archive))

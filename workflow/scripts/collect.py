@@ -3,10 +3,14 @@
 import json
 from pathlib import Path
 
-from sslbench.errors import job_log
+from sslbench.errors import UserError, job_log
 from sslbench.report.collect import collect
+from sslbench.report.damaged import set_aside_damaged
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]):
         folder = Path(snakemake.output.table).parent
-        collect(json.loads(snakemake.params.settings), folder.parents[1], folder)
+        plan = json.loads(snakemake.params.settings)
+        if damaged := set_aside_damaged(plan, folder.parents[1]):
+            raise UserError("; ".join(damaged))
+        collect(plan, folder.parents[1], folder)

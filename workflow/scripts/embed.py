@@ -7,12 +7,10 @@ from sslbench.warm import share_imports
 
 if __name__ == "__main__":
     share_imports()
-    from sslbench.config import Compute
-    from sslbench.errors import job_log
+    from sslbench.engine.slots import gpu_job
     from sslbench.evaluate.embed import embed
 
-    with job_log(snakemake.log[0]) as log:
-        compute = Compute(**snakemake.config.get("compute", {}))
+    with gpu_job(snakemake) as (log, compute):
         settings = json.loads(snakemake.params.settings)
         embed(
             settings,

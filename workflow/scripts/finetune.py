@@ -7,12 +7,12 @@ from sslbench.warm import share_imports
 
 if __name__ == "__main__":
     share_imports()
-    from sslbench.config import Compute
-    from sslbench.errors import about, job_log
+    from sslbench.engine.slots import gpu_job
+    from sslbench.errors import about
     from sslbench.evaluate.finetune import finetune
 
-    with job_log(snakemake.log[0]) as log, about("evaluation.finetune"):
-        compute, output = Compute(**snakemake.config.get("compute", {})), Path(snakemake.output[0])
+    with gpu_job(snakemake) as (log, compute), about("evaluation.finetune"):
+        output = Path(snakemake.output[0])
         finetune(
             json.loads(snakemake.params.settings),
             snakemake.params.training,

@@ -7,16 +7,15 @@ from sslbench.warm import share_imports
 
 if __name__ == "__main__":
     share_imports()
-    from sslbench.config import Compute
-    from sslbench.errors import job_log
+    from sslbench.engine.slots import gpu_job
     from sslbench.evaluate.labelfree import labelfree
 
-    with job_log(snakemake.log[0]) as log:
+    with gpu_job(snakemake) as (log, compute):
         labelfree(
             json.loads(snakemake.params.settings),
             *(Path(snakemake.input[name]) for name in ("backbone", "run")),
             Path(snakemake.input.manifest).parent,
             Path(snakemake.output[0]),
-            **Compute(**snakemake.config.get("compute", {})).model_dump(include={"device", "threads"}),
+            **compute.model_dump(include={"device", "threads"}),
             log=lambda line: print(line, file=log),
         )

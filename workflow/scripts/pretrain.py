@@ -7,18 +7,18 @@ from sslbench.warm import share_imports
 
 if __name__ == "__main__":
     share_imports()
-    from sslbench.config import Compute
     from sslbench.engine.fit import fit
-    from sslbench.errors import job_log
+    from sslbench.engine.slots import gpu_job
 
-    with job_log(snakemake.log[0]) as log:
-        compute = Compute(**snakemake.config.get("compute", {}))
+    cell = Path(snakemake.output.run).parent
+    with gpu_job(snakemake, several=True) as (log, compute):
         fit(
             json.loads(snakemake.params.settings),
             snakemake.params.code,
             Path(snakemake.input[0]).parent,
             {name: Path(path) for name, path in snakemake.output.items()},
-            state_root=Path(snakemake.output.run).parents[4] / ".store",
-            **compute.model_dump(include={"device", "threads", "checkpoint_minutes", "placement", "views"}),
+            state_root=cell.parents[3] / ".store",
+            **compute.model_dump(include={"device", "devices", "threads", "checkpoint_minutes", "placement", "views"}),
+            tensorboard=Path("logs/tensorboard", *cell.parts[-4:]) if compute.tensorboard else None,
             progress=log,
         )

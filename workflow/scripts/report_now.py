@@ -6,12 +6,15 @@ from pathlib import Path
 
 from sslbench.errors import job_log
 from sslbench.report.collect import collect
+from sslbench.report.damaged import set_aside_damaged
 from sslbench.report.page import render
+from sslbench.seal import warn
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]):
         plan = json.loads(snakemake.params.settings)
         collected = Path(snakemake.output.touch).parent
+        warn(set_aside_damaged(plan, collected.parents[1]))
         collect(plan, collected.parents[1], collected / "now")
         gallery = collected / "gallery.json"
         pages = Path(snakemake.config.get("paths", {}).get("reports", "reports")) / plan["name"]

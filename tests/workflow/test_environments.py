@@ -1,60 +1,113 @@
-"""Each rule's environment holds what its script imports, at any depth, and nothing else."""
+"""An environment names what its rules' scripts import themselves, and nothing else, in the versions that are tested."""
 
 import ast
+import importlib.metadata
 import re
 import sys
+from functools import cache
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from sslbench import registry
-from sslbench.fingerprint import ROOT, closure, source_file
+from sslbench.fingerprint import ROOT, source_file
+from tests.workflow.standin_conda import named
 
+MODELS = [f"{package}.model" for package in (registry.METHODS | registry.REFERENCES).values()]
+TASKS = [f"{package}.task" for package in registry.PRETEXT.values()]
+OPERATIONS = [module.partition(":")[0] for module in registry.OPERATIONS.values()]
+SETTINGS = [f"{p}.settings" for p in (registry.METHODS | registry.REFERENCES | registry.PRETEXT).values()]
+LOADED = [*SETTINGS, *registry.TRANSFORMS.values(), *registry.DATASETS.values()]
 # What a rule reaches by name through the registry.
-DYNAMIC = {
-    "fetch": list(registry.DATASETS.values()),
-    "pack": list(registry.DATASETS.values()),
-    "pretrain": [f"{p}.model" for p in (registry.METHODS | registry.REFERENCES).values()]
-    + [module.partition(":")[0] for module in registry.OPERATIONS.values()],
-    "gallery": [module.partition(":")[0] for module in registry.OPERATIONS.values()],
+BY_NAME = {
+    "fetch": LOADED,
+    "pack": LOADED,
+    "pretrain": MODELS + TASKS + OPERATIONS,
+    "finetune": MODELS + OPERATIONS,
+    "labelfree": OPERATIONS,
+    "gallery": OPERATIONS,
 }
-DISTRIBUTIONS = {"PIL": "pillow", "pynvml": "nvidia-ml-py", "markupsafe": "jinja2", "yaml": "pyyaml"}
-# Loaded by others by name: timm's and lightly's arrays, pandas' parquet engine, and what torch writes ONNX with.
-INDIRECT = {"train": {"numpy", "torchvision"}, "report": {"pyarrow"}, "export": {"onnxscript", "torchvision"}}
+# Named though no line of ours imports it, because another library loads it by name or must match it.
+INDIRECT = {
+    "train": {"torchvision": "timm needs it, and only one version fits torch's"},
+    "report": {"pyarrow": "pandas reads and writes parquet by it"},
+    "export": {"torchvision": "as in train", "onnxscript": "torch writes ONNX by it"},
+}
+# Imported by us, and named by the library that it is a published part of.
+PART_OF = {"markupsafe": "jinja2", "pytorch-lightning": "lightly"}
+# What a module that the rule shares with others imports inside a function that the rule never calls: it reads no
+# parquet. The run with --use-conda (test_conda.py) would show it.
+NEVER_CALLED = {"pack": {"pyarrow"}, "export": {"pyarrow"}}
 
 
-def rules():
+def rules() -> dict[str, tuple[str, str]]:
+    """Rule with a script -> its environment and its script."""
     found = {}
     for file in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
         for body in re.split(r"^rule ", file.read_text(), flags=re.M)[1:]:
-            name = body.partition(":")[0]
-            environment = re.search(r"envs/(\w+)\.yaml", body)
             script = re.search(r"scripts/\w+\.py", body.partition("script:")[2])
             if script:
-                found[name] = (environment.group(1), f"workflow/{script.group()}")
+                environment = re.search(r"conda:\s+\"../../envs/(\w+)\.yaml\"", body)
+                found[body.partition(":")[0]] = (environment and environment[1], f"workflow/{script[0]}")
     return found
 
 
+@cache
+def statements(module: str) -> frozenset[tuple[str, str | None]]:
+    """Every import in a module, wherever it stands: (module, name in it or None)."""
+    found = set()
+    for node in ast.walk(ast.parse(source_file(module).read_text())):
+        if isinstance(node, ast.Import):
+            found |= {(alias.name, None) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: relative imports are not followed"
+            found |= {(node.module, alias.name) for alias in node.names}
+    return frozenset(found)
+
+
+def imports_of(rule: str, script: str) -> set[tuple[str, str | None]]:
+    """Every import statement that a rule's script can come to, at any depth, but for what Snakemake brings itself."""
+    waiting, seen, found = [script, *BY_NAME.get(rule, [])], set(), set()
+    found |= {(module, None) for module in waiting[1:]}
+    while waiting:
+        module = waiting.pop()
+        if module in seen or source_file(module) is None:
+            continue
+        seen.add(module)
+        found |= statements(module)
+        waiting += [
+            part
+            for name, what in statements(module)
+            for part in (name, f"{name}.{what}")
+            if part.startswith("sslbench.")
+        ]
+    left_out = {"snakemake"} | NEVER_CALLED.get(rule, set())
+    return {(module, name) for module, name in found if module.partition(".")[0] not in left_out}
+
+
+owners = cache(importlib.metadata.packages_distributions)  # module -> distributions; seconds
+
+
+@cache
 def third_party(rule: str, script: str) -> set[str]:
-    modules = closure(script, *DYNAMIC.get(rule, []))
-    # The closure leaves out what only declares; scripts import that too.
-    declared = ["sslbench.config", "sslbench.cells", "sslbench.plan", "sslbench.strict"]
-    names = set()
-    for module in [*modules, *declared]:
-        for node in ast.walk(ast.parse(source_file(module).read_text())):
-            if isinstance(node, ast.Import):
-                names |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                names.add(node.module.partition(".")[0])
-    foreign = names - set(sys.stdlib_module_names) - {"sslbench", "snakemake"}
-    return {DISTRIBUTIONS.get(name, name) for name in foreign}
+    """The distributions that a rule's imports name."""
+    tops = {module.partition(".")[0] for module, _ in imports_of(rule, script)}
+    foreign = tops - set(sys.stdlib_module_names) - {"sslbench"}
+    names = {canonicalize_name(owner) for top in foreign for owner in owners().get(top, [top])}
+    return {PART_OF.get(name, name) for name in names}
 
 
-def provided(environment: str) -> set[str]:
-    document = yaml.safe_load((ROOT / "envs" / f"{environment}.yaml").read_text())
-    listed = [d for d in document["dependencies"] if isinstance(d, str)]
-    listed += [p for d in document["dependencies"] if isinstance(d, dict) for p in d["pip"]]
-    return {re.match(r"[\w-]+", entry).group().replace("pytorch", "torch") for entry in listed} - {"python", "pip"}
+def document(environment: str) -> dict:
+    return yaml.safe_load((ROOT / "envs" / f"{environment}.yaml").read_text())
+
+
+def unused(environment: str, content: dict) -> set[str]:
+    used = set().union(
+        *(third_party(rule, script) for rule, (where, script) in rules().items() if where == environment)
+    )
+    return set(named(content)) - used - INDIRECT.get(environment, {}).keys()
 
 
 def test_every_rule_with_a_script_names_an_environment():
@@ -62,15 +115,33 @@ def test_every_rule_with_a_script_names_an_environment():
         "fetch", "pack", "pretrain", "embed", "evaluate", "gallery", "collect", "report", "report_now",
         "export", "labelfree", "retrieve", "adapt", "finetune",
     }  # fmt: skip
+    assert all(environment for environment, _ in rules().values())
 
 
 @pytest.mark.parametrize("rule", rules())
-def test_a_rules_environment_holds_what_it_imports(rule):
+def test_an_environment_names_what_a_rule_imports_itself(rule):
     environment, script = rules()[rule]
-    assert third_party(rule, script) - provided(environment) == set()
+    assert third_party(rule, script) - set(named(document(environment))) == set()
 
 
 @pytest.mark.parametrize("environment", ["data", "train", "report", "export"])
-def test_an_environment_holds_nothing_that_no_rule_imports(environment):
-    used = set().union(*(third_party(r, s) for r, (e, s) in rules().items() if e == environment))
-    assert provided(environment) - used - INDIRECT.get(environment, set()) == set()
+def test_an_environment_names_nothing_that_no_rule_imports(environment):
+    content = document(environment)
+    assert unused(environment, content) == set()
+    content["dependencies"].append("scikit-learn")
+    assert unused(environment, content) == {"scikit-learn"}
+
+
+@pytest.mark.parametrize("environment", ["data", "train", "report", "export"])
+def test_the_versions_named_are_those_that_the_lock_installs(environment):
+    locked = dict(
+        line.split("==")
+        for line in (ROOT / "requirements.lock").read_text().splitlines()
+        if re.match(r"[\w.-]+==[\w.]+$", line)
+    )
+    locked = {canonicalize_name(name): version for name, version in locked.items()}
+    for entry in document(environment)["dependencies"]:
+        texts = entry["pip"] if isinstance(entry, dict) else [re.sub(r" =(\d[\d.]*)$", r"==\1.*", entry)]
+        for wanted in map(Requirement, texts):
+            if wanted.name not in ("python", "pip"):
+                assert wanted.specifier.contains(locked[canonicalize_name(wanted.name)]), (wanted, locked)

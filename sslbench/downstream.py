@@ -22,8 +22,9 @@ def tasks(config: "Config", cell: Cell) -> list[str]:
     dataset, model, transform, _ = cell.names
     asked = {"labelfree"}
     for block in config.grid:
-        inside = cell.reference or (model in block.models and transform in block.transforms)
-        if dataset in block.datasets and inside:
+        datasets, models, transforms = block.members
+        inside = cell.reference or (model in models and transform in transforms)
+        if dataset in datasets and inside:
             asked |= set(block.downstream)
     return [task for task in FILES if task in asked]
 

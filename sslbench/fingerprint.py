@@ -10,16 +10,18 @@ which changes no bit of a result.
 import ast
 import hashlib
 import re
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = ("lightly", "timm")
 COMPILED = (".c", ".h", ".cpp", ".cu")
 LEFT_OUT = re.compile(
     r"sslbench\.(canonical|registry|config|cells|plan|strict|errors|warm|\w+\.spec|(methods|pretext)\.\w+\.settings"
-    r"|engine\.(progress|ledger|store)|transforms\.native\.check)"
+    r"|engine\.(progress|ledger|slots|store|tensorboard)|transforms\.native\.check)"
 )
 # Fields of the syntax tree that carry no meaning or exist in some Python versions only.
 SKIPPED_FIELDS = {"ctx", "kind", "type_comment", "type_ignores", "type_params", "lineno", "col_offset"}
@@ -39,7 +41,7 @@ def closure(*roots: str) -> set[str]:
         if name in found or (name not in roots and LEFT_OUT.fullmatch(name)):
             continue
         found.add(name)
-        waiting += _imports(name)
+        waiting += _module(name).imports
     return found
 
 
@@ -47,12 +49,13 @@ def closure(*roots: str) -> set[str]:
 def _digest(roots: tuple[str, ...]) -> str:
     total = hashlib.sha256()
     for name in sorted(closure(*roots)):
-        total.update(f"{name}\n{_module_digest(name)}\n".encode())
+        total.update(f"{name}\n{_module(name).digest}\n".encode())
     for library in LIBRARIES:
         total.update(f"{library} {library_version(library)}\n".encode())
     return total.hexdigest()
 
 
+@cache
 def library_version(name: str) -> str:
     """The installed version, or the one that envs/train.yaml pins where Snakemake runs in a leaner environment."""
     try:
@@ -62,22 +65,31 @@ def library_version(name: str) -> str:
         return pinned.group(1) if pinned else "unknown"
 
 
+@cache
 def source_file(name: str) -> Path | None:
     """The file of a module name or of a path below the repository; None for packages and foreign modules."""
     path = ROOT / name if "/" in name else ROOT.joinpath(*name.split(".")).with_suffix(".py")
     return path if path.is_file() else None
 
 
+class _Module(NamedTuple):
+    imports: tuple[str, ...]  # sslbench's own modules
+    digest: str
+
+
 @cache
-def _module_digest(name: str) -> str:
+def _module(name: str) -> _Module:
+    """A module's imports and digest, from one reading: parsing is most of what start-up costs."""
     path = source_file(name)
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".py":  # templates count as they are
-        return hashlib.sha256(text.encode()).hexdigest()
-    total = hashlib.sha256(meaning(text).encode())
+        return _Module((), hashlib.sha256(text.encode()).hexdigest())
+    tree = ast.parse(text)
+    imports = tuple(n for n in _imported(tree) if n.startswith("sslbench.") and source_file(n) is not None)
+    total = hashlib.sha256(_meaning(tree).encode())
     for source in compiled_sources(path):
         total.update(source.read_bytes())
-    return total.hexdigest()
+    return _Module(imports, total.hexdigest())
 
 
 def compiled_sources(module: Path) -> list[Path]:
@@ -85,23 +97,23 @@ def compiled_sources(module: Path) -> list[Path]:
     return sorted(path for path in module.parent.iterdir() if path.suffix in COMPILED)
 
 
-@cache
-def _imports(name: str) -> tuple[str, ...]:
-    path = source_file(name)
-    if path is None or path.suffix != ".py":
-        return ()
-    names = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def _imported(tree: ast.AST) -> Iterator[str]:
+    """Every dotted name that may be a module, in the order of the walk."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return tuple(n for n in names if n.startswith("sslbench.") and source_file(n) is not None)
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def meaning(text: str) -> str:
     """The syntax tree of Python source as text that is the same for every supported Python version."""
-    tree = ast.parse(text)
+    return _meaning(ast.parse(text))
+
+
+def _meaning(tree: ast.Module) -> str:
+    """Takes the docstrings out of ``tree``."""
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:

@@ -118,7 +118,7 @@ def test_c_sources_count_in_what_uses_them_and_nowhere_else(tmp_path, monkeypatc
     monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
 
     def forget() -> None:
-        for cached in (fingerprint._digest, fingerprint._module_digest, fingerprint._imports):
+        for cached in (fingerprint._digest, fingerprint._module, fingerprint.source_file):
             cached.cache_clear()
 
     def digests() -> list[str]:

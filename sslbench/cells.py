@@ -39,6 +39,16 @@ class Dataset:
         local = self.settings.archive or self.settings.path
         return local is None and self.settings.download() is None and not self.settings.drawn
 
+    @cached_property
+    def read(self) -> dict:
+        """Which pictures a cell sees, as its settings say it."""
+        settings = self.settings
+        return {
+            "source": settings.source(),
+            "identity": settings.identity() | {"pack_size": self.pack_size} | encoding(settings),
+            "split": settings.split_name(),
+        }
+
 
 @dataclass(frozen=True)
 class Model:
@@ -50,6 +60,36 @@ class Model:
     training: "Training"
     overrides: dict  # as the config gives them
     auxiliary: dict[str, dict] = field(default_factory=dict)  # pretext tasks beside the method, name -> options
+
+    @cached_property
+    def trained(self) -> dict:
+        """What its cells' settings say of it where it is trained; one object for all of them, so nobody changes it."""
+        training, method = self.training, self.settings
+        return {
+            "backbone": {"name": training.backbone, "options": training.backbone_options},
+            "input_size": training.input_size,
+            "method": {"name": self.method, "options": method.model_dump(mode="json", exclude={"recipe"})},
+            "recipe": method.recipe.model_dump(mode="json"),
+            "views": [v.model_dump(mode="json") for v in method.views(training.input_size)],
+            "train": {
+                "epochs": training.epochs,
+                "batch_size": training.batch_size,
+                "accumulate": training.accumulate,
+                "precision": training.precision,
+                "channels_last": training.channels_last,
+                "compile": training.compile,
+                "deterministic": training.deterministic,
+                "holdout": training.holdout,
+                "measure_every": training.measure_every,
+            },
+            # Only where there are any, so that no other cell's settings change.
+            **({"auxiliary": self.auxiliary} if self.auxiliary else {}),
+        }
+
+    @cached_property
+    def untrained(self) -> dict:
+        """The same of the random reference."""
+        return self.trained | {"views": [], "train": self.trained["train"] | {"epochs": 0}}
 
 
 @dataclass(frozen=True)
@@ -82,6 +122,11 @@ class Cell:
         return self.model.name in registry.REFERENCES
 
     @property
+    def probed(self) -> bool:
+        """Whether anything is labelled that it can be judged on."""
+        return self.dataset.settings.probed
+
+    @property
     def names(self) -> tuple[str, str, str, int]:
         return self.dataset.name, self.model.name, self.transform.name if self.transform else "none", self.seed
 
@@ -93,30 +138,11 @@ class Cell:
     @cached_property
     def settings(self) -> dict:
         """All that the trained backbone depends on, bar code and data."""
-        training, method = self.model.training, self.model.settings
         trained = self.transform is not None
-        return {
-            "dataset": _read(self.dataset),
-            "backbone": {"name": training.backbone, "options": training.backbone_options},
-            "input_size": training.input_size,
-            "method": {"name": self.model.method, "options": method.model_dump(mode="json", exclude={"recipe"})},
-            "recipe": method.recipe.model_dump(mode="json"),
-            "views": [v.model_dump(mode="json") for v in method.views(training.input_size)] if trained else [],
+        return (self.model.trained if trained else self.model.untrained) | {
+            "dataset": self.dataset.read,
             "transform": self.transform.branches if trained else [[], []],
-            "train": {
-                "epochs": training.epochs if trained else 0,
-                "batch_size": training.batch_size,
-                "accumulate": training.accumulate,
-                "precision": training.precision,
-                "channels_last": training.channels_last,
-                "compile": training.compile,
-                "deterministic": training.deterministic,
-                "holdout": training.holdout,
-                "measure_every": training.measure_every,
-            },
             "seed": self.seed,
-            # Only where there are any, so that no other cell's settings change.
-            **({"auxiliary": self.model.auxiliary} if self.model.auxiliary else {}),
         }
 
     @cached_property
@@ -126,7 +152,7 @@ class Cell:
     @property
     def evaluated_data(self) -> dict:
         """Which pictures the probe sees."""
-        return _read(self.evaluated)
+        return self.evaluated.read
 
     @cached_property
     def code_roots(self) -> tuple[str, ...]:
@@ -136,15 +162,6 @@ class Cell:
         if self.model.auxiliary:
             modules |= {f"{registry.PRETEXT[name]}.task" for name in self.model.auxiliary} | {WRAPPER}
         return ("sslbench.engine.fit", f"{self.model.package}.model", *sorted(modules))
-
-
-def _read(dataset: Dataset) -> dict:
-    settings = dataset.settings
-    return {
-        "source": settings.source(),
-        "identity": settings.identity() | {"pack_size": dataset.pack_size} | encoding(settings),
-        "split": settings.split_name(),
-    }
 
 
 def encoding(settings: DatasetSettings) -> dict[str, str]:

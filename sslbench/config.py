@@ -4,26 +4,23 @@ Lists say what runs (grid, seeds), dicts define things (datasets, models, transf
 deeply, so an overlay can replace a list, and add to a dict.
 """
 
-import os
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, Field, StringConstraints, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from sslbench import registry
 from sslbench.cells import Cell, Dataset, Model, Transform, pack_names
 from sslbench.composition import Composition, places
+from sslbench.compute import Compute
 from sslbench.data.spec import DatasetSettings
 from sslbench.errors import UserError
 from sslbench.evaluate.spec import Evaluation
-from sslbench.strict import Strict, either
+from sslbench.plain import require_plain, shown
+from sslbench.strict import Name, Positive, Strict
 from sslbench.transforms.spec import merge
-
-Positive = Annotated[int, Field(ge=1)]
-Name = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")
-]  # a folder's name, and safe in a shell
 
 
 class Block(Strict):
@@ -33,6 +30,11 @@ class Block(Strict):
     models: Annotated[list[Name], Field(min_length=1)]
     transforms: Annotated[list[Name], Field(min_length=1)]
     downstream: list[Literal["retrieve", "adapt", "finetune"]] = []  # measured beside the probe, references included
+
+    @cached_property
+    def members(self) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+        """Datasets, models and transforms, to be asked of once per cell of the grid."""
+        return frozenset(self.datasets), frozenset(self.models), frozenset(self.transforms)
 
 
 class Training(Strict):
@@ -58,30 +60,6 @@ class References(Strict):
     random: bool = True  # the backbone as it is initialised
     # Trained with labels on each of these transforms that the dataset's grid has, or on its first; []: none.
     supervised: list[Name] = ["baseline"]
-
-
-class Compute(Strict):
-    """Where it runs. Nothing here changes a result beyond float rounding, and nothing here makes a result stale."""
-
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    allow_cpu: bool = False  # let pretraining start where there is no GPU
-    threads: Positive = 2  # per pretraining on a CPU, and per evaluation
-    # processes that decode pictures; auto: one per available core
-    pack_jobs: Annotated[Positive | Literal["auto"], either("it is a whole number from 1 up, or 'auto'")] = "auto"
-    placement: Literal["auto", "device", "pinned", "mapped"] = "auto"  # where packed pixels live
-    views: Literal["auto", "native", "eager"] = "auto"  # how they are made on a CPU: compiled C, or torch's operations
-    checkpoint_minutes: Annotated[float, Field(gt=0)] = 5
-    share_imports: bool = True  # local jobs fork from one process that has imported torch (warm.py)
-    memory_mb: Positive = 8000  # asked of a scheduler per pretraining
-    runtime_minutes: dict[
-        Name, Positive
-    ] = {}  # asked of a scheduler per pretraining, by dataset; "default" for the others
-
-    def packing_jobs(self) -> int:
-        """``pack_jobs`` as a number: with ``auto``, that of the cores that this process may run on."""
-        if self.pack_jobs != "auto":
-            return self.pack_jobs
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Sweep(Strict):
@@ -145,6 +123,8 @@ class Config(Strict):
                     f"config: datasets.{name}.evaluate_on: {other!r} is itself judged on another dataset; name a "
                     "labelled one"
                 )
+            if other is not None and not datasets[other].settings.labelled:
+                raise UserError(f"config: datasets.{name}.evaluate_on: {other!r} has no labels; name a labelled one")
         return datasets
 
     @cached_property
@@ -178,6 +158,7 @@ class Config(Strict):
             _known(f"{where}.datasets", block.datasets, "dataset", self.all_datasets)
             _known(f"{where}.models", block.models, "model", self.models)
             _known(f"{where}.transforms", block.transforms, "transform", self.all_transforms)
+            _labels_for(block, where, self.all_datasets)
             triples.update({(d, m, t): None for d in block.datasets for m in block.models for t in block.transforms})
         grid = [self.cell(*triple, seed) for triple in triples for seed in self.seeds]
         _known("references.supervised", self.references.supervised, "transform", self.all_transforms)
@@ -194,7 +175,8 @@ class Config(Strict):
     def _references(self, dataset: str, transforms: list[str]) -> list[tuple[str, str]]:
         """The (model, transform) of a dataset's reference rows."""
         rows = [("random", "none")] * self.references.random
-        if self.references.supervised and self.all_datasets[dataset].settings.evaluate_on is None:
+        settings = self.all_datasets[dataset].settings
+        if self.references.supervised and settings.labelled and settings.evaluate_on is None:
             chosen = [name for name in self.references.supervised if name in transforms] or transforms[:1]
             rows += [("supervised", name) for name in chosen]
         return rows
@@ -222,10 +204,10 @@ class Config(Strict):
                 f"config: {name} needs a batch of at least {module.FACTS.min_batch}, and training.batch_size is "
                 f"{training.batch_size}"
             )
-        if training.batch_size % training.accumulate:
-            raise UserError(
-                f"config: training.accumulate: {training.accumulate} does not divide the batch of {training.batch_size}"
-            )
+        batch, parts, devices = training.batch_size, training.accumulate, self.compute.devices
+        if batch % (parts * devices):
+            on = f" on {devices} devices (compute.devices)" if devices > 1 else ""
+            raise UserError(f"config: training.accumulate: {parts} does not divide the batch of {batch}{on}")
         return Model(name, method, known[method], settings, module.FACTS, training, overrides, auxiliary)
 
     def _pack_size(self, settings: DatasetSettings) -> int:
@@ -238,10 +220,11 @@ def load(raw: dict) -> Config:
     Raises:
         UserError: one line that names the key, what it was, what is allowed, and the nearest name.
     """
+    require_plain(raw)
     config = _validated(Config, raw, "")
     config.cells()  # validates what the grid names
-    named = [name for name in config.compute.runtime_minutes if name != "default"]
-    _known("compute.runtime_minutes", named, "dataset", config.all_datasets)
+    for rule, job in config.compute.jobs.items():
+        _known(f"compute.jobs.{rule}.datasets", list(job.datasets), "dataset", config.all_datasets)
     if config.sweep is not None:
         _known("sweep.transforms", config.sweep.transforms, "transform", config.all_transforms)
         for name in config.sweep.transforms:
@@ -294,8 +277,19 @@ def _validated(cls: type[Strict], data: dict, where: str) -> Any:
         elif first["type"] == "missing":
             text = f"{key} is missing"
         else:
-            text = f"{key}: {first['input']!r} is not allowed: {first['msg'].removeprefix('Value error, ')}"
+            text = f"{key}: {_problem(first)}"
         raise UserError(f"config: {text}{more}") from None
+
+
+def _problem(error: Any) -> str:
+    """What is wrong with one value, in words. A fault between many keys does not show them all: its text names them."""
+    message, value = error["msg"].removeprefix("Value error, "), error["input"]
+    guess = ""
+    if error["type"] == "literal_error":
+        guess = registry.nearest(str(value), re.findall(r"'([^']*)'", str(error["ctx"]["expected"])))
+    if isinstance(value, dict) and len(value) > 3:
+        return message
+    return f"{shown(value)} is not allowed: {message}{guess and '.' + guess}"
 
 
 def _fields_at(cls: type[BaseModel], loc: tuple) -> list[str]:
@@ -317,6 +311,10 @@ def _auxiliary(entries: dict | None, where: str) -> dict[str, dict]:
     for name, options in (entries or {}).items():
         if name not in registry.PRETEXT:
             raise _unknown(where, name, "pretext task", registry.PRETEXT)
+        if options is not None and not isinstance(options, dict):
+            raise UserError(
+                f"config: {where}.{name}: {options!r} is not allowed: give its options, e.g. {{weight: 0.1}}"
+            )
         cls = registry.load(f"{registry.PRETEXT[name]}.settings").Settings
         settings = _settings(cls, options or {}, f"{where}.{name}")
         if settings.weight > 0:
@@ -330,16 +328,25 @@ def _kind(entry: dict, key: str, known: dict[str, str], where: str) -> tuple[str
     if key not in options:
         raise UserError(f"config: {where} says no `{key}`; allowed: {', '.join(known)}")
     name = options.pop(key)
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise _unknown(f"{where}.{key}", name, key, known)
     return name, options
 
 
 def _unknown(where: str, name: object, what: str, known: Any) -> UserError:
     names = list(known)
-    return UserError(
-        f"config: {where}: no {what} is called {name!r}.{registry.nearest(str(name), names)} Known: {', '.join(names)}"
-    )
+    guess = registry.nearest(str(name), names)
+    return UserError(f"config: {where}: no {what} is called {shown(name)}.{guess} Known: {', '.join(names)}")
+
+
+def _labels_for(block: Block, where: str, datasets: dict[str, Dataset]) -> None:
+    """Raise UserError where a block asks for what needs labels, of a dataset that has none."""
+    bare = [name for name in block.datasets if not datasets[name].settings.probed]
+    if bare and block.downstream:
+        raise UserError(
+            f"config: {where}.downstream: {', '.join(block.downstream)} need labels, and datasets.{bare[0]} says "
+            "labelled: false; give that dataset a block of its own, or evaluate_on"
+        )
 
 
 def _known(where: str, names: list[str], what: str, known: Any) -> None:

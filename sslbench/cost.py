@@ -29,7 +29,7 @@ def gpu_present() -> bool:
 
 def device(config: Config) -> str:
     """``cpu`` or ``cuda``: the config's choice, or what this machine has where it says auto."""
-    chosen = config.compute.device
+    chosen = config.compute.device.partition(":")[0]
     return ("cuda" if gpu_present() else "cpu") if chosen == "auto" else chosen
 
 

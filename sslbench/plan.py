@@ -68,15 +68,17 @@ class Plan:
                 raise UserError(f"config: datasets.{name}.path: there is no folder {path}; give the path of one")
 
     def _check_batches(self) -> None:
-        for cell in self.cells:
+        # Seeds and transforms have no say in it.
+        pairs = {(cell.dataset.name, cell.model.name): cell for cell in self.cells if cell.transform}
+        for cell in pairs.values():
             counts = cell.dataset.settings.known_counts()
-            batch = cell.settings["train"]["batch_size"]
-            if counts and cell.transform and batch > counts[0]:
+            batch = cell.model.training.batch_size
+            if counts and batch > counts[0]:
                 raise UserError(
                     f"config: training.batch_size is {batch}, but {cell.dataset.name} has {counts[0]} training "
                     "pictures; choose a batch of at most that"
                 )
-            if counts and cell.transform and (fault := cell.model.settings.fault(counts[0])):
+            if counts and (fault := cell.model.settings.fault(counts[0])):
                 raise UserError(f"config: models.{cell.model.name} on {cell.dataset.name}: {fault}")
 
     def cell(self, dataset: str, model: str, transform: str, seed: int) -> Cell:
@@ -104,9 +106,16 @@ class Plan:
             if why := self._set_aside(cell):
                 raise UserError(why)
 
+    @cached_property
+    def _of_datasets(self) -> dict[str, list[Cell]]:
+        found: dict[str, list[Cell]] = {}
+        for cell in self.cells:
+            found.setdefault(cell.dataset.name, []).append(cell)
+        return found
+
     def of_dataset(self, name: str) -> list[Cell]:
         """A dataset's cells."""
-        return [cell for cell in self.cells if cell.dataset.name == name]
+        return self._of_datasets.get(name, [])
 
     def _set_aside(self, cell: Cell) -> str | None:
         for dataset in (cell.dataset, cell.evaluated):
@@ -117,6 +126,7 @@ class Plan:
     def report(self, overlays: list[str] = ()) -> dict:
         """All that the report needs to know of the plan, as plain values. ``overlays``: the config files named."""
         config = self.config
+        evaluation = config.evaluation.model_dump(mode="json", exclude=set(APART))
         used_models = {cell.model.name: cell.model for cell in self.cells}
         used_transforms = {cell.transform.name: cell.transform for cell in self.cells if cell.transform}
         return {
@@ -125,7 +135,7 @@ class Plan:
             "note": config.note,
             "command": {"prefix": command([]), "suffix": shlex.join(configfile(overlays))},
             "confidence": config.evaluation.confidence,
-            "cells": [self._report_cell(cell) for cell in self.cells],
+            "cells": [self._report_cell(cell, evaluation) for cell in self.cells],
             "datasets": {
                 name: {
                     "pack": str(config.paths.data / "packed" / dataset.pack),
@@ -172,7 +182,7 @@ class Plan:
                 entry.pop(place, None)
         return used
 
-    def _report_cell(self, cell: Cell) -> dict:
+    def _report_cell(self, cell: Cell, evaluation: dict) -> dict:
         dataset, model, transform, seed = cell.names
         return {
             "dataset": dataset,
@@ -182,10 +192,11 @@ class Plan:
             "seed": seed,
             "folder": str(cell.folder),
             "kind": "reference" if cell.reference else "grid",
+            "probed": cell.probed,
             "expected": {
                 "settings": cell.settings,
                 "code": code_digest(*cell.code_roots, PRETRAIN_SCRIPT),
-                "evaluation": self.config.evaluation.model_dump(mode="json", exclude=set(APART)),
+                "evaluation": evaluation,
             },
             "beside": {
                 task: downstream.settings(self.config, cell, task) for task in downstream.tasks(self.config, cell)
@@ -221,23 +232,33 @@ def template_files() -> list[str]:
     return [str(path.relative_to(ROOT)) for path in sorted(folder.iterdir()) if path.is_file()]
 
 
-def require_backbones(cells: list[Cell]) -> None:
-    """Raise UserError where timm, if it is installed here, cannot build a cell's backbone, before any cell starts."""
-    wanted = {canonical(cell.settings["backbone"] | {"size": cell.settings["input_size"]}) for cell in cells}
-    if importlib.util.find_spec("timm") is None:
-        return  # it is in an environment that is not made yet
-    # Another process: timm takes seconds to import and hundreds of megabytes to hold.
+def require_models(cells: list[Cell]) -> None:
+    """Raise UserError where a cell's method cannot be built on its backbone and size, before any cell starts."""
+    if any(importlib.util.find_spec(name) is None for name in ("timm", "lightly")):
+        return  # they are in an environment that is not made yet
+    wanted: dict[str, str] = {}  # once each, with the first model that asks for it
+    for cell in cells:
+        keys = ("backbone", "input_size", "method", "auxiliary", "seed")
+        one = {key: cell.settings[key] for key in keys if key in cell.settings} | {"seed": 0}
+        wanted.setdefault(canonical(one), cell.model.name)
+    # Another process: timm and lightly take seconds to import and hundreds of megabytes to hold.
     code = (
-        "import json, sys\nfrom sslbench.backbones import Backbone\nfrom sslbench.errors import UserError\n"
-        "try: [Backbone(b['name'], b['options'], b['size']) for b in map(json.loads, sys.argv[1:])]\n"
-        "except UserError as error: print(error)"
+        "import json, sys\nfrom sslbench.engine.training import build_method\nfrom sslbench.errors import UserError\n"
+        "for text, name in json.load(sys.stdin).items():\n"
+        "    try: build_method(json.loads(text), 2)\n"
+        "    except UserError as error: sys.exit(f'models.{name}: {error}')"
     )
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", code, *sorted(wanted)], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        input=json.dumps(wanted),
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    if done.stdout.strip():
-        raise UserError(f"config: training.{done.stdout.strip()}")
+    lines = done.stderr.strip().splitlines()
+    if done.returncode and lines and lines[-1].startswith("models."):
+        raise UserError(f"config: {lines[-1]}")
 
 
 def configfile(overlays: list[str]) -> list[str]:

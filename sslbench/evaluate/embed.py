@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sslbench.backbones import Backbone
 from sslbench.data.packed import PackedSet
+from sslbench.engine import store
 from sslbench.engine.devices import computing
 from sslbench.errors import UserError
 from sslbench.evaluate.features import Features, write
@@ -58,7 +59,7 @@ def embed(
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if not device.startswith("cuda"):
         log(library.configure(views))
-    packed = PackedSet.open(Path(pack))
+    packed = PackedSet.open(Path(pack), verify=True)
     split = split or settings["dataset"]["split"]
     size, ratio = settings["input_size"], evaluation["resize_ratio"]
     with computing(device, threads, {"precision": "fp32", "channels_last": True, "deterministic": True}) as place:
@@ -111,7 +112,9 @@ def forward(
 
 
 def load_weights(model: torch.nn.Module, file: Path) -> None:
-    """Load a backbone.safetensors into a timm network, every weight accounted for."""
+    """Load a backbone.safetensors into a timm network, every weight accounted for. One that is not what the store
+    says of it is set aside."""
+    store.check(file)
     try:
         model.load_state_dict(safetensors.torch.load_file(file))
     except (OSError, safetensors.SafetensorError, RuntimeError) as error:

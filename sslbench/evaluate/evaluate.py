@@ -13,9 +13,12 @@ import torch
 from torch import Tensor
 
 from sslbench.canonical import document
+from sslbench.data.storage import write_whole
+from sslbench.engine import store
 from sslbench.errors import UserError
 from sslbench.evaluate import health, knn, linear
 from sslbench.evaluate.features import Features, read
+from sslbench.seal import KEY, sealed, table_hash
 from sslbench.stats import wilson
 
 # What linear.json says of the fit; excess, objective and tolerance in nats
@@ -50,16 +53,15 @@ def evaluate(
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
+        for file in (run, curve):
+            store.check(Path(file))
         train, test = (read(Path(features[part])) for part in ("train", "test"))
         _check(train, test, features)
         files = judge(train, test, trivial(Path(run), Path(curve)), evaluation, log)
     finally:
         torch.set_num_threads(before)
     for name, content in files.items():
-        path = Path(outputs[name])
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        write_whole(Path(outputs[name]), content)
 
 
 def judge(
@@ -100,7 +102,7 @@ def judge(
 
     reports["health"] = health.examine(train.features, test.features, test.labels, classes, right, collapse)
     log(_line(reports))
-    files = {name: document(report) for name, report in reports.items()}
+    files = {name: document(sealed(report)) for name, report in reports.items()}
     return files | {"predictions": _table(test, ranking)}
 
 
@@ -163,6 +165,7 @@ def _table(test: Features, ranking: Tensor) -> bytes:
         missing = torch.full_like(test.labels, -1)
         columns[f"top{place + 1}"] = ranking[order, place] if place < ranking.shape[1] else missing
     table = pa.table({name: pa.array(values.numpy().astype("int32")) for name, values in columns.items()})
+    table = table.replace_schema_metadata({KEY: table_hash(table)})
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()

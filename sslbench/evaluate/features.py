@@ -5,6 +5,7 @@ ascending), and one metadata entry, ``sslbench``, whose JSON says where they com
 that a change to a backbone or a transform does not seem to change the probes.
 """
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,8 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
+from sslbench import seal
+from sslbench.data.storage import write_whole
 from sslbench.errors import UserError
 
 
@@ -28,23 +31,37 @@ class Features(NamedTuple):
 def write(path: Path, content: Features) -> None:
     """Write a features file; equal content gives equal bytes."""
     # One metadata entry: safetensors writes several in an order that changes from run to run.
-    origin = {"sslbench": json.dumps(content.origin, sort_keys=True, ensure_ascii=False)}
+    stated = content.origin | {seal.KEY: _hash(content)}
+    origin = {"sslbench": json.dumps(stated, sort_keys=True, ensure_ascii=False)}
     tensors = {"features": content.features, "indices": content.indices, "labels": content.labels}
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(safetensors.torch.save(tensors, origin))
-    temporary.replace(path)
+    write_whole(path, safetensors.torch.save(tensors, origin))
+
+
+def _hash(content: Features) -> str:
+    digest = hashlib.sha256(json.dumps(content.origin, sort_keys=True).encode("ascii"))
+    for tensor in content[:3]:
+        digest.update(f"{tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 def read(path: Path) -> Features:
     """Read a features file.
 
     Raises:
-        UserError: the file is not one, or is cut off.
+        UserError: there is none, or it is not what was written: it is then set aside.
     """
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             tensors = [file.get_tensor(name) for name in ("features", "labels", "indices")]
-            return Features(*tensors, json.loads(file.metadata()["sslbench"]))
-    except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"{path}: no features file ({reason}); delete it, and the next run makes it anew") from error
+            found = Features(*tensors, json.loads(file.metadata()["sslbench"]))
+        stated = found.origin.pop(seal.KEY, None)
+        if stated in (None, _hash(found)):
+            return found
+        reason = "is not what its seal says"
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: there is no such features file; run again, and it is made") from error
+    except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
+        words = str(error).partition("\n")[0]
+        raise seal.refuse(path, f"no features file ({words})") from error
+    raise seal.refuse(path, reason)

@@ -15,12 +15,13 @@ import safetensors.torch
 import torch
 
 from sslbench.canonical import document
+from sslbench.data.storage import file_sha256
 from sslbench.engine.devices import computing
 from sslbench.engine.fit import give_up, resume, run, stop_signals
 from sslbench.engine.ledger import Ledger
 from sslbench.engine.placement import place
 from sslbench.engine.progress import Progress
-from sslbench.engine.store import file_sha256, locked
+from sslbench.engine.store import check, locked
 from sslbench.errors import UserError
 from sslbench.evaluate import results
 from sslbench.evaluate.shares import draw, draws_of, summary
@@ -71,6 +72,7 @@ def finetune(
                 "dataset under evaluate_on"
             )
     data = {"content_sha256": packed.manifest["content_sha256"], "split_sha256": packed.split_sha256(split)}
+    check(Path(backbone_file))
     start = file_sha256(Path(backbone_file))
     usable = all(values.isfinite().all() for values in safetensors.torch.load_file(backbone_file).values())
     entries, runs = [], []

@@ -152,7 +152,23 @@ def examine(
     return report | {"verdict": verdict, "evidence": evidence}
 
 
-def _signs(found: Geometry, full: int, classes: int) -> tuple[list[str], list[str]]:
+def without_labels(train: Tensor) -> dict[str, Any]:
+    """Verdict and evidence from training features [n, F] alone, where no probe can be asked."""
+    n, width = train.shape
+    broken = int((~train.isfinite()).any(1).sum())
+    if broken:
+        evidence = [f"{broken} of {n} training pictures have features that are not finite: the run diverged"]
+        return {"features": width, "verdict": "collapsed", "evidence": evidence}
+    found = geometry(train)
+    grave, mild = _signs(found, min(width, n - 1), math.inf)
+    report = {"features": width, "n_train": n} | found._asdict() | {"rank_share": found.effective_rank / width}
+    verdict = "collapsed" if grave else "suspicious" if mild else "healthy"
+    evidence = grave + mild or [f"channel deviation {found.channel_std:.3f} (random directions: 1), effective rank "
+                                f"{found.effective_rank:.1f} of {width}"]  # fmt: skip
+    return report | {"verdict": verdict, "evidence": evidence}
+
+
+def _signs(found: Geometry, full: int, classes: float) -> tuple[list[str], list[str]]:
     """Grave and mild signs of collapse in the features' geometry, whose effective rank can reach ``full``."""
     grave, mild = [], []
     # A classifier of c classes needs c - 1 directions, and a supervised network may keep no more (neural collapse).

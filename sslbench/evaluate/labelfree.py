@@ -26,7 +26,7 @@ from sslbench.data.packed import PackedSet
 from sslbench.engine.devices import Device, computing
 from sslbench.evaluate import results
 from sslbench.evaluate.embed import BATCH, forward, load_weights
-from sslbench.evaluate.health import entropy_rank
+from sslbench.evaluate.health import entropy_rank, without_labels
 from sslbench.evaluate.linear import BLOCK
 from sslbench.randomness import generator
 from sslbench.transforms.pipeline import ViewMaker
@@ -146,7 +146,7 @@ def labelfree(
         place.place(backbone).eval()
         look = size, settings["resize_ratio"], place.torch, place.memory_format
         features = forward(backbone, packed, sample.numpy(), *look)
-        report |= {"n": len(features), "features": features.shape[1]}
+        report |= {"n": len(features), "features": features.shape[1], "health": without_labels(features)}
         finite = bool(features.isfinite().all())
         if finite:
             raw, centred = spectra(features)

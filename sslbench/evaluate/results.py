@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from sslbench.canonical import document
+from sslbench.data.storage import write_whole
+from sslbench.engine import store
+from sslbench.seal import sealed
 
 
 def write(output: Path, run: Path, settings: dict[str, Any], found: dict[str, Any]) -> None:
@@ -12,7 +15,6 @@ def write(output: Path, run: Path, settings: dict[str, Any], found: dict[str, An
 
     Both are for the report, which tells today's result from an older one by them.
     """
+    store.check(Path(run))
     digest = json.loads(Path(run).read_text(encoding="utf-8"))["digest"]
-    temporary = output.with_name(output.name + ".tmp")
-    temporary.write_bytes(document({"digest": digest, "settings": settings, **found}))
-    temporary.replace(output)
+    write_whole(output, document(sealed({"digest": digest, "settings": settings, **found})))

@@ -28,7 +28,8 @@ def write(about: dict, files: Mapping[str, dict], config: dict, onnx: dict) -> s
 
     Args:
         about: dataset, evaluated_on, model, transform, seed, title, paper, family, folder, command, collapsed.
-        files: run.json, ledger.json, linear.json, knn.json and health.json, by name without the ending.
+        files: run.json, ledger.json, linear.json, knn.json and health.json, by name without the ending; where nothing
+            is labelled, labelfree.json in place of linear and knn.
         config: config.json as exported. onnx: what export.onnx.write returned.
     """
     front = yaml.safe_dump(front_matter(about, files), sort_keys=False, allow_unicode=True, width=120)
@@ -79,6 +80,8 @@ def front_matter(about: dict, files: Mapping[str, dict]) -> dict:
 
 def _metrics(about: dict, files: Mapping[str, dict]) -> list[dict]:
     """Top-1 and top-5 of the linear probe and of kNN, each with the pictures tested and its interval."""
+    if "linear" not in files:
+        return []
     found = []
     reports = [("linear probe", files["linear"])]
     reports += [(f"{k} nearest neighbours", v) for k, v in sorted(_neighbours(files["knn"]).items())]
@@ -167,7 +170,7 @@ def _how(about: dict, run: dict, settings: dict) -> list[tuple[str, str]]:
 
 
 def _good(about: dict, files: Mapping[str, dict]) -> str:
-    linear, health = files["linear"], files["health"]
+    health = files["health"]
     rows = []
     for metric in _metrics(about, files):
         ends = metric["args"].get("interval")
@@ -177,7 +180,15 @@ def _good(about: dict, files: Mapping[str, dict]) -> str:
     rank, width = health.get("effective_rank"), health.get("features")
     shown = "" if rank is None else f": effective rank {rank:.1f} of {width}, channel deviation {_short(health)}"
     rows.append(("health", f"{health.get('verdict', 'not judged')}{shown}"))
-    judge = about["evaluated_on"]
+    if "linear" not in files:
+        found = files["labelfree"]
+        for name in ("rankme", "alpha", "lidar"):
+            rows.append((name, "not measured" if found[name] is None else f"{found[name]:.4g}"))
+        return (
+            "Nothing is labelled, so no accuracy was measured. What its features say of themselves, on "
+            f"{found['n']:,} training pictures:\n\n" + _table(rows)
+        )
+    linear, judge = files["linear"], about["evaluated_on"]
     return (
         f"Frozen, of the last epoch, on {linear['n']:,} test pictures of {judge} in {linear['classes']:,} classes; the "
         f"probe is fitted on {linear['n_train']:,} training pictures, its penalty chosen on held-out ones.\n\n"
@@ -186,12 +197,14 @@ def _good(about: dict, files: Mapping[str, dict]) -> str:
 
 
 def _limits(about: dict, files: Mapping[str, dict], config: dict) -> list[str]:
-    run, linear = files["run"], files["linear"]
+    run, linear = files["run"], files.get("linear")
     size, identity = config["pretrained_cfg"]["input_size"][-1], run["settings"]["dataset"]["identity"]
     lines = [
         f"Its figures hold for pictures like those of {about['evaluated_on']}, at {size} px. On others nothing was "
         "measured.",
-        "The intervals cover the choice of test pictures, not the luck of a training run: this is one seed.",
+        "The intervals cover the choice of test pictures, not the luck of a training run: this is one seed."
+        if linear
+        else "The measures compare rows of one network at one size; they are no accuracy.",
     ]
     if run["settings"]["train"]["epochs"]:
         lines.append(
@@ -202,7 +215,7 @@ def _limits(about: dict, files: Mapping[str, dict], config: dict) -> list[str]:
                 else "."
             )
         )
-    if linear["n"] < 1000:
+    if linear and linear["n"] < 1000:
         lines.append(f"With {linear['n']:,} test pictures, differences of a few points are within chance.")
     return [*lines, "No licence is stated here. The pictures have terms of their own; see to both before you publish."]
 

@@ -37,7 +37,8 @@ def export(
     """Write the folder of one finished cell.
 
     Args:
-        cell: paths under "backbone", "run", "ledger", "linear", "knn" and "health".
+        cell: paths under "backbone", "run", "ledger", "linear", "knn" and "health"; where nothing is labelled,
+            "labelfree" stands for the last three.
         about: what the files do not say: names and facts (about.py), and ``collapsed``, whether a collapsed cell was
             asked for.
         outputs: paths under "weights", "config", "onnx" and "card", in one folder.
@@ -46,12 +47,15 @@ def export(
         UserError: the cell has collapsed and was not asked for as such, or the other way round; or no ONNX file of it.
     """
     read = {name: _read(path) for name, path in cell.items() if name != "backbone"}
+    if "labelfree" in read:
+        read["health"] = read["labelfree"]["health"]
     _stop_unless_asked_for(read["health"], about)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         backbone = loaded(read["run"], Path(cell["backbone"]))
-        ratio = (read["linear"].get("evaluation") or {}).get("resize_ratio", 1.0)
+        asked = read["linear"].get("evaluation") if "linear" in read else read["labelfree"]["settings"]
+        ratio = (asked or {}).get("resize_ratio", 1.0)
         config = timm_config(backbone, ratio, read["run"])
         facts = _written(Path(outputs["onnx"]), lambda path: onnx.write(backbone, path))
     finally:

@@ -64,7 +64,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def until(condition, seconds=60):
+def until(condition, seconds=300):
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, "waited in vain"

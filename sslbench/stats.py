@@ -1,16 +1,18 @@
-"""Statistics of accuracies: intervals, paired comparisons, and ranks that models share. No torch here.
+"""Statistics of accuracies: intervals, paired comparisons, and what a test set can show. No torch here.
 
 All of it speaks of the test pictures as a sample, and of the trained networks as they are. What another seed would
-have given is covered only where several seeds are handed in.
+have given is covered only where several seeds are handed in (sslbench/seeds.py). Ranks: sslbench/ties.py.
 """
 
-import itertools
+import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import signal, stats
+
+from sslbench import seeds
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -22,7 +24,7 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
         raise ValueError(f"{successes} successes of {n}")
     if n == 0:
         return 0.0, 1.0
-    z = _two_sided(confidence)
+    z = two_sided(confidence)
     p = successes / n
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
@@ -58,26 +60,76 @@ def tango(only_a: int, only_b: int, n: int, confidence: float = 0.95) -> tuple[f
 
     It keeps its coverage where the discordant pictures are few, and does not shrink to a point where there are none.
     """
-    if only_a < 0 or only_b < 0 or only_a + only_b > n or n == 0:
+    low, high = tango_all(np.array([only_a]), np.array([only_b]), n, confidence)
+    return float(low[0]), float(high[0])
+
+
+def tango_all(
+    only_a: np.ndarray, only_b: np.ndarray, n: int, confidence: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """``tango`` for many pairs of counts [m] at once, by bisection to 1e-12."""
+    a, b = np.asarray(only_a, float), np.asarray(only_b, float)
+    if n == 0 or (a < 0).any() or (b < 0).any() or (a + b > n).any():
         raise ValueError(f"{only_a} and {only_b} discordant pictures of {n}")
-    z = _two_sided(confidence)
-    difference = (only_a - only_b) / n
+    z, difference = two_sided(confidence), (a - b) / n
 
-    def score(delta: float) -> float:
-        # q: likeliest probability of "only b is right" among those with difference delta
-        linear = (2 * n - only_a + only_b) * delta - only_a - only_b
-        q = (math.sqrt(max(linear**2 + 8 * n * only_b * delta * (1 - delta), 0)) - linear) / (4 * n)
-        variance = n * (2 * q + delta * (1 - delta))
-        return (only_a - only_b - n * delta) / math.sqrt(max(variance, 1e-300))
-
-    def bound(end: float) -> float:
-        inner = difference + (end - difference) * 1e-9
-        outer = end * (1 - 1e-12)
-        if abs(difference - end) < 1e-9 or abs(score(outer)) < z:
-            return end
-        return float(optimize.brentq(lambda delta: score(delta) + math.copysign(z, end), inner, outer, xtol=1e-12))
+    def bound(end: float) -> np.ndarray:
+        inner, outer = difference, np.full_like(difference, end)
+        for _ in range(44):
+            middle = (inner + outer) / 2
+            inside = np.abs(tango_score(a, b, n, middle)) < z
+            inner, outer = np.where(inside, middle, inner), np.where(inside, outer, middle)
+        return np.where(outer == end, end, (inner + outer) / 2)
 
     return bound(-1.0), bound(1.0)
+
+
+def tango_score(a: np.ndarray, b: np.ndarray, n: int, delta: np.ndarray) -> np.ndarray:
+    """Standard normal under the hypothesis that the true difference is ``delta``; a, b: pictures that one alone has."""
+    # q: likeliest probability of "only b is right" among those with difference delta
+    linear = (2 * n - a + b) * delta - a - b
+    q = (np.sqrt(np.maximum(linear**2 + 8 * n * b * delta * (1 - delta), 0)) - linear) / (4 * n)
+    variance = n * (2 * q + delta * (1 - delta))
+    return (a - b - n * delta) / np.sqrt(np.maximum(variance, 1e-300))
+
+
+def sign_flip(a: np.ndarray, b: np.ndarray) -> float:
+    """Exact two-sided p-value that these networks, of one or several seeds a side, are equally accurate on average.
+
+    Each picture is kept whole: its difference of the two means over seeds, d[i], would as likely have come with the
+    other sign (Fisher 1935, The Design of Experiments, section 21). With a and b of k seeds, k d[i] is an integer, so
+    the null distribution of the sum is a convolution of stretched binomials, and nothing is drawn at random. For one
+    seed a side it is McNemar's exact test. It says nothing of other trainings. Below 1e-12 it gives 1e-12.
+    """
+    a, b = np.atleast_2d(np.asarray(a, bool)), np.atleast_2d(np.asarray(b, bool))
+    return flip_sums(len(b) * a.sum(0, dtype=np.int64) - len(a) * b.sum(0, dtype=np.int64))
+
+
+def flip_sums(differences: np.ndarray) -> float:
+    """P(|sum of +-d[i] with random signs| >= |sum of d|), exactly; d: integers [n]."""
+    counts = np.bincount(np.abs(differences))
+    sizes = [size for size in range(1, len(counts)) if counts[size]]
+    if not sizes:
+        return 1.0
+    unit = math.gcd(*sizes)
+    weights = np.ones(1)
+    for size in sizes:  # the sum of `count` signed units is 2 B - count, B binomial; shifted to start at 0, step 2
+        count, step = int(counts[size]), size // unit
+        stretched = np.zeros(count * step + 1)
+        stretched[::step] = _halves(count)
+        weights = (
+            signal.fftconvolve(weights, stretched) if min(len(weights), count) > 64 else np.convolve(weights, stretched)
+        )
+    most = len(weights) - 1  # sum / unit = 2 place - most
+    extreme = abs(int(differences.sum())) // unit
+    low, high = (most - extreme) // 2, (most + extreme + 1) // 2
+    p = weights[: low + 1].sum() + weights[high:].sum() if extreme else 1.0
+    return float(min(max(p, 1e-12), 1.0))
+
+
+@functools.lru_cache(maxsize=4096)
+def _halves(count: int) -> np.ndarray:
+    return stats.binom.pmf(np.arange(count + 1), count, 0.5)
 
 
 def compare(a: np.ndarray, b: np.ndarray, confidence: float = 0.95) -> Difference:
@@ -87,9 +139,13 @@ def compare(a: np.ndarray, b: np.ndarray, confidence: float = 0.95) -> Differenc
         a, b: whether each picture was classified rightly, bool [n]; or [seeds, n], one row per trained network.
 
     One network each: Tango's interval and McNemar's exact test; the two may disagree on a borderline case, since only
-    the test is exact. Two or more seeds each: the mean difference with a t-interval whose variance adds that of the
-    pictures and that of each model's seeds, with Welch's degrees of freedom. Pictures and seeds are crossed, so the
-    sum counts their interaction twice and the interval is, if anything, too wide (Owen 2007, arXiv 0712.1111).
+    the test is exact. They speak of these two networks.
+
+    Two or more seeds each: of another training of either and another test set. The mean difference, with a t-interval
+    whose variance adds that of each model's seeds and that of the pictures (``seeds.split`` has the model and the
+    sources), pictures paired, seeds not: equal numbers make no pair of trainings of two methods. The p-value is the
+    larger of the t-test's and ``sign_flip``'s, since the former trusts few discordant pictures too far.
+
     Where only one model has several seeds, the first of each is compared.
     """
     a, b = np.atleast_2d(np.asarray(a, bool)), np.atleast_2d(np.asarray(b, bool))
@@ -99,20 +155,34 @@ def compare(a: np.ndarray, b: np.ndarray, confidence: float = 0.95) -> Differenc
     if min(len(a), len(b)) == 1:
         only_a, only_b = int((a[0] & ~b[0]).sum()), int((~a[0] & b[0]).sum())
         return Difference((only_a - only_b) / n, *tango(only_a, only_b, n, confidence), mcnemar(only_a, only_b))
-    difference = float(a.mean() - b.mean())
-    sources = [  # (variance of a mean, its degrees of freedom)
-        (float((a.mean(0) - b.mean(0)).var(ddof=1)) / n if n > 1 else 0.0, max(n - 1, 1)),
-        (float(a.mean(1).var(ddof=1)) / len(a), len(a) - 1),
-        (float(b.mean(1).var(ddof=1)) / len(b), len(b) - 1),
-    ]
-    variance = sum(v for v, _ in sources)
-    if variance == 0:
-        return Difference(difference, difference, difference, 1.0 if difference == 0 else 0.0)
-    freedom = variance**2 / sum(v * v / f for v, f in sources)
-    error = math.sqrt(variance)
+    first, second = seeds.tabulate(a), seeds.tabulate(b)
+    error, freedom = error_of(first, second, a.mean(0) - b.mean(0))
+    return from_error(first.mean - second.mean, error, freedom, confidence, sign_flip(a, b))
+
+
+def error_of(
+    a: seeds.Table, b: seeds.Table, differences: np.ndarray, prior: seeds.Prior | None = None
+) -> tuple[float, float]:
+    """Standard error and degrees of freedom of a's mean less b's, for other seeds and other pictures.
+
+    ``differences``: of the means over seeds, [n]. The picture part is what varies over them beyond seeds' luck.
+    """
+    n = len(differences)
+    luck = sum(table.rest / table.seeds for table in (a, b) if table.rest is not None)
+    pictures = max(float(differences.var(ddof=1)) - luck, 0.0) if n > 1 else 0.0
+    parts = [seeds.seed_part(a, prior), seeds.seed_part(b, prior)]
+    if prior is not None and prior.freedom:  # the two variances share the prior: no more is known of both than of one
+        parts = [seeds.Part(sum(part.variance for part in parts), min(part.freedom for part in parts))]
+    return seeds.combine([*parts, seeds.Part(pictures / n, max(n - 1, 1))])
+
+
+def from_error(difference: float, error: float, freedom: float, confidence: float, least: float = 0.0) -> Difference:
+    """A t-interval and two-sided p-value, the latter not below ``least``."""
+    if error == 0:
+        return Difference(difference, difference, difference, 1.0 if difference == 0 else least)
     half = float(stats.t.ppf(0.5 + confidence / 2, freedom)) * error
-    p = 2 * float(stats.t.sf(abs(difference) / error, freedom))
-    return Difference(difference, difference - half, difference + half, p)
+    p = max(2 * float(stats.t.sf(abs(difference) / error, freedom)), least)
+    return Difference(difference, difference - half, difference + half, min(p, 1.0))
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
@@ -123,57 +193,6 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(stepped, 1)
     return adjusted
-
-
-class Rank(NamedTuple):
-    """A model's place. ``lowest`` to ``highest`` hold its true rank, for all models at once, at the stated level."""
-
-    name: str
-    accuracy: float
-    rank: int  # shared within a tie group: 1 + the number of models in better groups
-    leader: str  # the group's most accurate model
-    lowest: int  # 1 + the number of models significantly better
-    highest: int  # the number of models not significantly worse, itself included
-
-
-def tie_groups(correct: Mapping[str, np.ndarray], level: float = 0.05) -> list[Rank]:
-    """Rank models on the same test pictures so that those which cannot be told apart from a group's best share a rank.
-
-    All pairs are compared (see ``compare``) and their p-values adjusted together (Holm). The most accurate model leads
-    the first group; its members are the models that do not differ significantly from it. The best of the remaining
-    models leads the next group, and so on.
-
-    All pairs enter the correction, not only those with the leader: who leads is seen from the same data, so the pairs
-    in question are the most extreme of all. P(equal models are split anywhere) is thus at most ``level``.
-
-    "Cannot be told apart" is not transitive. Two models of different groups may be indistinguishable from each other;
-    and a group may hold a model less accurate than a later group's leader, where its predictions overlap less with its
-    own leader's. ``lowest`` and ``highest`` state all that the pairs show, free of the grouping (Mogstad et al. 2024,
-    Rev. Econ. Stud. 91:476-518); a difference between two named models is read off ``compare``.
-
-    Args:
-        correct: model -> bool [n] or [seeds, n]. Leave collapsed runs out.
-
-    Returns:
-        By rank, then falling accuracy, then name.
-    """
-    accuracy = {name: float(np.mean(values)) for name, values in correct.items()}
-    names = sorted(correct, key=lambda name: (-accuracy[name], name))
-    pairs = list(itertools.combinations(names, 2))  # (the more accurate, the other)
-    found = [compare(correct[a], correct[b]) for a, b in pairs]
-    adjusted = holm([each.p for each in found])
-    # With unequal numbers of seeds the pair compared may point the other way than the means: no verdict then.
-    apart = {pair for pair, p, each in zip(pairs, adjusted, found, strict=True) if p <= level and each.difference > 0}
-    ranks, remaining = [], names
-    while remaining:
-        leader, place = remaining[0], 1 + len(ranks)
-        group = [name for name in remaining if (leader, name) not in apart]
-        for name in group:
-            better = sum((other, name) in apart for other in names)
-            worse = sum((name, other) in apart for other in names)
-            ranks.append(Rank(name, accuracy[name], place, leader, 1 + better, len(names) - worse))
-        remaining = [name for name in remaining if name not in group]
-    return ranks
 
 
 def smallest_detectable(
@@ -193,12 +212,31 @@ def smallest_detectable(
     d = 2 * accuracy * (1 - accuracy) if discordant is None else discordant
     if n <= 0 or not 0 <= d <= 1 or not 0.5 <= power < 1:
         raise ValueError(f"n {n}, discordant share {d}, power {power}")
-    z_level, z_power = _two_sided(1 - level), float(stats.norm.ppf(power))
+    z_level, z_power = two_sided(1 - level), float(stats.norm.ppf(power))
     # squared and solved for delta: (n + z_power^2) delta^2 - 2 sqrt(n d) z_level delta + d (z_level^2 - z_power^2) = 0
     half = math.sqrt(n * d) * z_level
     square = n + z_power**2
     root = math.sqrt(max(half**2 - square * d * (z_level**2 - z_power**2), 0))
     return min((half + root) / square, d)
+
+
+def detectable(error: float, freedom: float, level: float = 0.05, power: float = 0.8) -> float:
+    """The smallest true difference that a t-test with this standard error finds with probability ``power``."""
+    if not 0.5 <= power < 1 or not 0 < level < 1:
+        raise ValueError(f"level {level}, power {power}")
+    return error * float(stats.t.isf(level / 2, freedom) + stats.t.ppf(power, freedom))
+
+
+def smallest_margin(discordant: int, level: float = 0.05) -> int | None:
+    """By how many pictures two networks must differ for McNemar's exact test to reject, where ``discordant`` pictures
+    are right in exactly one of them. None where even all of them on one side are too few: below 6 at 5 %.
+    """
+    if discordant < 0:
+        raise ValueError(f"{discordant} discordant pictures")
+    fewer = int(stats.binom.ppf(level / 2, discordant, 0.5)) + 1  # the loser's most pictures, from above
+    while fewer >= 0 and mcnemar(discordant - fewer, fewer) > level:
+        fewer -= 1
+    return None if fewer < 0 else discordant - 2 * fewer
 
 
 class Summary(NamedTuple):
@@ -227,7 +265,7 @@ def over_seeds(values: Sequence[float], confidence: float = 0.95) -> Summary:
     return Summary(mean, sd, mean - half, mean + half, len(x))
 
 
-def _two_sided(confidence: float) -> float:
+def two_sided(confidence: float) -> float:
     """The normal quantile that leaves (1 - confidence) / 2 on either side: 1.96 for 0.95."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}; it lies between 0 and 1")

@@ -11,14 +11,18 @@ from scipy import optimize, stats
 from sslbench.stats import (
     above_chance,
     compare,
+    detectable,
     holm,
     mcnemar,
     over_seeds,
+    sign_flip,
     smallest_detectable,
+    smallest_margin,
     tango,
-    tie_groups,
+    tango_all,
     wilson,
 )
+from sslbench.ties import tie_groups
 
 
 def test_stats_import_no_torch():
@@ -201,7 +205,8 @@ def test_comparing_only_with_the_leader_would_split_equal_models_too_often():
     for _ in range(200):
         correct = random.random((20, 1000)) < 0.5
         order = correct.mean(1).argsort()[::-1]
-        p = [compare(correct[order[0]], correct[other]).p for other in order[1:]]
+        best, others = correct[order[0]], correct[order[1:]]
+        p = [mcnemar(int((best & ~other).sum()), int((other & ~best).sum())) for other in others]
         split += (holm(p) <= level).any()
     assert split / 200 > 1.6 * level
 
@@ -235,3 +240,64 @@ def test_above_chance_is_scipys_one_sided_binomial_test():
     for right in (0, 40, 60, 100):
         theirs = stats.binomtest(right, 400, 0.102, alternative="greater").pvalue
         assert above_chance(right, 400, 0.102) == pytest.approx(theirs, rel=1e-9)
+
+
+def test_peers_in_statsmodels_agree():
+    proportion = pytest.importorskip("statsmodels.stats.proportion")
+    tables = pytest.importorskip("statsmodels.stats.contingency_tables")
+    multiple = pytest.importorskip("statsmodels.stats.multitest")
+    assert wilson(81, 263, 0.9) == pytest.approx(proportion.proportion_confint(81, 263, 0.1, "wilson"))
+    for only_a, only_b in [(3, 11), (40, 40), (0, 6), (150, 120)]:
+        theirs = tables.mcnemar([[50, only_a], [only_b, 9]], exact=True).pvalue
+        assert mcnemar(only_a, only_b) == pytest.approx(theirs)
+    p = np.random.default_rng(7).uniform(0, 0.2, 30)
+    assert holm(p) == pytest.approx(multiple.multipletests(p, method="holm")[1])
+
+
+def test_sign_flip_is_mcnemars_test_for_one_seed_and_all_sign_changes_for_several():
+    random = np.random.default_rng(8)
+    for n in (5, 60, 900):
+        a, b = random.random(n) < 0.7, random.random(n) < 0.5
+        expected = mcnemar(int((a & ~b).sum()), int((b & ~a).sum()))
+        assert sign_flip(a, b) == pytest.approx(max(expected, 1e-12), rel=1e-6)
+    for count_a, count_b in [(2, 2), (3, 3), (2, 3), (1, 3)]:
+        a, b = random.random((count_a, 12)) < 0.8, random.random((count_b, 12)) < 0.4
+        d = count_b * a.sum(0) - count_a * b.sum(0)
+        sums = np.abs((np.array(list(itertools.product((-1, 1), repeat=12))) * d).sum(1))
+        assert sign_flip(a, b) == pytest.approx(np.mean(sums >= abs(d.sum())))
+
+
+def test_sign_flip_of_many_pictures_is_the_normal_law_in_the_limit():
+    random = np.random.default_rng(9)
+    a, b = random.random((3, 9907)) < 0.50, random.random((3, 9907)) < 0.49
+    d = a.mean(0) - b.mean(0)
+    z = abs(d.sum()) / np.sqrt((d**2).sum())
+    assert sign_flip(a, b) == pytest.approx(2 * stats.norm.sf(z), rel=0.03)
+
+
+def test_a_few_discordant_pictures_prove_nothing_whatever_the_t_test_says():
+    a = np.ones((3, 400), bool)
+    b = a.copy()
+    b[:, :5] = False  # five pictures that all of b's trainings miss: 2 / 2^5
+    assert compare(a, b).p == pytest.approx(1 / 16)
+
+
+def test_many_tango_intervals_at_once_are_the_single_ones():
+    only_a, only_b = np.array([0, 3, 40, 100]), np.array([0, 9, 20, 0])
+    low, high = tango_all(only_a, only_b, 160, 0.9)
+    for i in range(4):
+        assert (low[i], high[i]) == pytest.approx(tango(int(only_a[i]), int(only_b[i]), 160, 0.9), abs=1e-10)
+
+
+def test_the_smallest_margin_is_the_first_at_which_mcnemars_test_rejects():
+    for level, discordant in itertools.product((0.05, 0.001), (0, 1, 5, 6, 7, 30, 101, 500)):
+        margins = [discordant - 2 * k for k in range(discordant // 2 + 1) if mcnemar(discordant - k, k) <= level]
+        assert smallest_margin(discordant, level) == (min(margins) if margins else None)
+    assert smallest_margin(5) is None and smallest_margin(6) == 6
+
+
+def test_a_t_test_finds_its_detectable_difference_with_the_stated_power():
+    for freedom in (4, 20, 1000):
+        size = detectable(0.01, freedom)
+        exact = stats.nct.sf(stats.t.isf(0.025, freedom), freedom, size / 0.01)
+        assert exact == pytest.approx(0.8, abs=0.02)

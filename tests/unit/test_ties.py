@@ -1,0 +1,119 @@
+"""Pairs, shared ranks, bars and sets: against the single tests, against enumeration, against hand-made cases."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from sslbench import seeds, stats, ties
+
+
+def models(random, count: int, trainings: int, n: int, shifts: object = 0.0, sd: object = 0.05) -> dict:
+    """Models with tastes of their own for pictures; equal in truth where the shifts are, as sd moves none of them."""
+    shift, spread = np.broadcast_to(shifts, count), np.broadcast_to(sd, count)
+    hard = random.normal(0, 1.5, n)
+    found = {}
+    for i in range(count):
+        skill = random.normal(0, spread[i], (trainings, 1))
+        own = random.normal(0, 0.7, n)
+        found[f"m{i:02}"] = shift[i] + skill + hard + own + random.normal(0, 0.7, (trainings, n)) > 0
+    return found
+
+
+def test_pairs_of_single_networks_are_the_exact_test_and_tangos_interval():
+    correct = {name: right[0] for name, right in models(np.random.default_rng(0), 5, 1, 300, np.arange(5) / 3).items()}
+    pairs = ties.all_pairs(correct)
+    adjusted = stats.holm([stats.compare(correct[a], correct[b]).p for a, b in pairs.found])
+    for ((a, b), pair), p in zip(pairs.found.items(), adjusted, strict=True):
+        theirs = stats.compare(correct[a], correct[b])
+        assert pair[:4] == pytest.approx(theirs, abs=1e-9)
+        assert pair.adjusted == pytest.approx(p)
+        assert pair.discordant == pytest.approx((correct[a] != correct[b]).mean())
+        assert pairs.between(b, a)[:4] == pytest.approx(stats.compare(correct[b], correct[a]), abs=1e-9)
+
+
+def test_pairs_over_seeds_are_compare_where_the_models_are_too_few_to_tell_of_each_other():
+    correct = models(np.random.default_rng(1), seeds.FEWEST - 1, 3, 400, [0, 0.2, 0.5, 1.0])
+    for (a, b), pair in ties.all_pairs(correct).found.items():
+        assert pair[:4] == pytest.approx(stats.compare(correct[a], correct[b]))
+
+
+def test_many_models_tell_how_much_one_varies_and_so_find_more():
+    """Two seeds each: a pair alone has one degree of freedom a side, ten models together have more."""
+    correct = models(np.random.default_rng(2), 10, 2, 2000, np.linspace(0, 1.5, 10), 0.12)
+    pairs = ties.all_pairs(correct)
+    alone = stats.holm([stats.compare(correct[a], correct[b]).p for a, b in pairs.found])
+    assert (alone <= 0.05).sum() < len(pairs.apart()) / 2
+    assert all(a > b for a, b in pairs.apart())  # m09 is the best
+
+
+def test_a_model_with_one_seed_is_compared_as_if_it_varied_as_the_others_do():
+    random = np.random.default_rng(3)
+    correct = models(random, 8, 3, 2000, 0.0, 0.3)
+    correct["m00"] = correct["m00"][:1]
+    pairs = ties.all_pairs(correct)
+    mine = [pair for names, pair in pairs.found.items() if "m00" in names]
+    rest = [pair for names, pair in pairs.found.items() if "m00" not in names]
+    assert min(pair.error for pair in mine) > 1.1 * np.median([pair.error for pair in rest])
+    assert np.isfinite([pair.freedom for pair in mine]).all()
+    networks = stats.compare(correct["m00"], correct["m01"])  # would speak of these two networks alone
+    assert networks.high - networks.low < 0.6 * (pairs.between("m00", "m01").high - pairs.between("m00", "m01").low)
+
+
+def test_some_of_the_models_are_corrected_for_their_own_pairs_alone():
+    correct = models(np.random.default_rng(4), 6, 3, 500, np.arange(6) / 4)
+    pairs = ties.all_pairs(correct)
+    some = pairs.among(["m01", "m04"])
+    assert some.names == ["m04", "m01"]
+    assert some.between("m04", "m01").adjusted == pairs.between("m04", "m01").p
+    assert ties.tie_groups(pairs) == ties.tie_groups(correct)
+
+
+def test_other_pictures_are_refused_and_nothing_has_no_pairs():
+    with pytest.raises(ValueError, match="9 and 10 pictures"):
+        ties.all_pairs({"a": np.ones(9, bool), "b": np.ones(10, bool)})
+    assert ties.tie_groups({}) == []
+    one = ties.all_pairs({"a": np.ones((3, 9), bool)})
+    assert (one.found, one.smallest_detectable(), [r.rank for r in ties.tie_groups(one)]) == ({}, None, [1])
+
+
+@pytest.mark.parametrize("trainings", [1, 3])
+def test_the_smallest_detectable_difference_is_found_at_least_as_often_as_it_says(trainings):
+    random, shift = np.random.default_rng(5), 0.22
+    found, sizes = [], []
+    for _ in range(60):
+        correct = models(random, 6, trainings, 1500, [shift, 0, 0, 0, 0, 0], 0.02)
+        pairs = ties.all_pairs(correct)
+        sizes.append(pairs.smallest_detectable())
+        found.append(np.mean([("m00", f"m{i:02}") in pairs.apart() for i in range(1, 6)]))
+    truth = np.mean([pairs.between("m00", f"m{i:02}").difference for i in range(1, 6)])
+    assert np.mean(sizes) == pytest.approx(truth, rel=0.25)  # the shift was chosen to be about that size
+    assert 0.75 <= np.mean(found) <= 0.95
+
+
+def brute_bars(names, apart):
+    runs = [names[i:j] for i in range(len(names)) for j in range(i + 2, len(names) + 1)]
+    free = [r for r in runs if not any({a, b} == set(p) for a, b in itertools.combinations(r, 2) for p in apart)]
+    return [tuple(r) for r in free if not any(set(r) < set(other) for other in free)]
+
+
+def brute_sets(names, apart):
+    subsets = [s for k in range(1, len(names) + 1) for s in itertools.combinations(names, k)]
+    free = [set(s) for s in subsets if not any(a in s and b in s for a, b in apart)]
+    return {frozenset(s) for s in free if not any(s < other for other in free)}
+
+
+def test_bars_and_sets_are_the_largest_that_enumeration_finds():
+    random = np.random.default_rng(6)
+    for _ in range(150):
+        names = list("abcdefg")[: random.integers(1, 8)]
+        everything = list(itertools.combinations(names, 2))
+        apart = {pair for pair in everything if random.random() < random.random()}
+        assert ties.bars(names, apart) == brute_bars(names, apart)
+        assert set(map(frozenset, ties.maximal_sets(names, apart))) == brute_sets(names, apart)
+
+
+def test_sets_beyond_counting_are_not_shown():
+    names = list(range(60))
+    thirds = {(a, b) for a in names for b in names if a < b and a // 3 == b // 3}  # 3^20 largest sets
+    assert ties.maximal_sets(names, thirds) is None

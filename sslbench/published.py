@@ -155,7 +155,7 @@ def _milestone(row: dict) -> Milestone:
 
 
 @cache
-def _defaults(method: str) -> tuple[dict, dict]:
+def defaults(method: str) -> tuple[dict, dict]:
     """The options and the recipe that a method has where the config overrides nothing."""
     settings = registry.load(f"{registry.METHODS[method]}.settings").Settings()
     options = settings.model_dump(mode="json", exclude={"recipe"})
@@ -178,7 +178,7 @@ def _differences(figure: Figure, settings: Mapping, overrides: Mapping, pictures
         found.append(f"backbone options {_keys(backbone['options'])} (published: none named, {figure.weights})")
     if overrides:
         found.append(f"transform with {_keys(overrides)} set (published: {figure.transform_as_printed})")
-    expected = _defaults(figure.method)[0] | figure.options
+    expected = defaults(figure.method)[0] | figure.options
     ours = settings["method"]["options"]
     changed = sorted(key for key in expected.keys() | ours.keys() if ours.get(key) != expected.get(key))
     found += [f"{key} {_plain(ours.get(key))} (published: {_plain(expected.get(key))})" for key in changed]
@@ -196,7 +196,7 @@ def _caveats(figure: Figure, settings: Mapping, pictures: dict) -> list[str]:
         caveats.append(f"size of the pictures: not said; ours are {source}")
     caveats.append(f"evaluator: {figure.evaluator}")
     caveats.append(f"epoch: {figure.epoch}; ours is the last")
-    recipe = _defaults(figure.method)[1]
+    recipe = defaults(figure.method)[1]
     changed = sorted(key for key, value in settings["recipe"].items() if value != recipe.get(key))
     if changed:
         caveats.append(f"recipe: {', '.join(changed)} set here")

@@ -1,10 +1,13 @@
-"""The verdict in words: what ties for the best on each dataset, what is cheapest of it, and what is not to be trusted.
+"""The answer in words: what ties for the best on each dataset, which of it is cheapest, what is not to be trusted, and
+what that means for someone who has to choose.
 
 Every sentence is computed, and none claims more than the paired tests at the report's confidence carry.
 """
 
-from sslbench.report.content import Block, Paragraph, Span, Text, Verdict
-from sslbench.report.wording import Labels, accuracy, counted, interval, listed, minutes
+from sslbench.report.content import Block, Paragraph, Span, Text, Verdict, spans
+from sslbench.report.wording import Labels, accuracy, counted, interval, listed, minutes, points, share_of
+
+_LEFT = {"stale": "not today's", "missing": "not run yet", "failed": "failed", "set aside": "set aside"}
 
 
 def answer(report: dict, labels: Labels) -> tuple[Block, ...]:
@@ -40,37 +43,118 @@ def _extent(report: dict) -> Text:
 def _dataset(report: dict, name: str, labels: Labels) -> Verdict:
     entries = [e for e in report["entries"] if e["name"][0] == name and e["kind"] == "grid"]
     ranked = [e for e in entries if e["dataset_rank"] is not None]
+    beside = _collapsed(entries, labels) + _left(entries, labels)
+    if not any(e["probed"] for e in entries):
+        told = "No picture is labelled, so nothing is ranked; what can be said stands under Choosing without labels."
+        return Verdict(labels.dataset(name), told, tuple(beside))
     if not ranked:
         aside = next((e["why"] for e in entries if "set aside" in e["states"]), "")
-        details = [f"Set aside: {aside}"] * bool(aside) + _collapsed(entries, labels)
-        return Verdict(labels.dataset(name), "Nothing to rank yet.", tuple(details))
+        return Verdict(labels.dataset(name), "Nothing to rank yet.", (*[f"Set aside: {aside}"] * bool(aside), *beside))
     best = sorted((e for e in ranked if e["dataset_rank"] == 1), key=lambda e: (-e["top1"]["value"], e["name"]))
-    details = [_cheapest(best, labels), _power(report, name, len(ranked), best[0]["n"]), _floor(report, name)]
-    details += _collapsed(entries, labels)
-    return Verdict(labels.dataset(name), _claim(report, ranked, best, labels), tuple(d for d in details if d))
+    details = [_hardware(best), _power(report, name, len(ranked), best[0]["n"]), _floor(report, name)]
+    details += [_below_start(report, name, ranked, labels), *beside]
+    advice = _advice(report, name, ranked, best, labels)
+    if advice and report["plan"].get("note"):
+        first, *rest = spans(advice)
+        advice = (f"By these figures alone: {first[0].lower()}{first[1:]}", *rest)
+    return Verdict(labels.dataset(name), _claim(report, ranked, best, labels), tuple(d for d in details if d), advice)
 
 
 def _claim(report: dict, ranked: list[dict], best: list[dict], labels: Labels) -> Text:
     """Who is ahead, or who ties, among the ranked combinations of model and transform."""
     percent, top = f"{100 * report['confidence']:g} %", best[0]
-    shown = f"{accuracy(top['top1']['value'])} ({interval(top['top1'])})"
+    shown = f"{accuracy(top['top1']['value'])} ({interval(share_of(top))})"
     if len(ranked) == 1:
         return f"One combination is ranked, {labels.entry(top)} at {shown}; there is nothing to compare it with."
+    reach = f", for {_reach(ranked)}"
     if len(best) == 1:
         others = counted(len(ranked) - 1, "other combination")
         return (
             Span(labels.entry(top), "strong"),
-            f" is ahead of the {others}, at {shown}; each paired difference holds at {percent}.",
+            f" is ahead of the {others}, at {shown}; each paired difference holds at {percent}{reach}.",
         )
     if len(best) == len(ranked):
         highest = f"the highest figure is {labels.entry(top)} at {shown}"
-        return f"Nothing separates the {len(ranked)} combinations from the best at {percent}; {highest}."
+        return f"Nothing separates the {len(ranked)} combinations from the best at {percent}{reach}; {highest}."
     names = listed([labels.entry(e) for e in best], most=4)
     return (
         Span(names, "strong"),
-        f": {len(best)} of {len(ranked)} combinations tie for the best. At {percent} they cannot be told apart from "
-        f"the highest figure, {shown}.",
+        f": {len(best)} of {len(ranked)} combinations tie for the best. At {percent}{reach}, they cannot be told apart "
+        f"from the highest figure, {shown}.",
     )
+
+
+def _reach(entries: list[dict]) -> str:
+    """What the paired tests speak of: where every entry has several seeds, of other seeds as well."""
+    seeds = [e["top1"].get("seeds") or 1 for e in entries]
+    if min(seeds) > 1:
+        return "another seed and another test set"
+    return (
+        "these networks on other test pictures"
+        if max(seeds) == 1
+        else "other test pictures, and other seeds where an entry has several"
+    )
+
+
+def _advice(report: dict, dataset: str, ranked: list[dict], best: list[dict], labels: Labels) -> Text:
+    """What to do, by ties, cost and what the test set can show."""
+    if len(ranked) == 1:
+        return ""
+    top = best[0]
+    if len(best) == 1:
+        return _take_the_leader(report, ranked, top, labels)
+    smallest = report["datasets"].get(dataset, {}).get("smallest_difference")
+    size = "" if smallest is None else f" a difference below about {points(smallest)}"
+    # Among hundreds of pairs a tie is easily had: whom its own comparison puts below the highest is not advised.
+    close = [e for e in best if not e["behind"] or e["behind"]["high"] >= 0]
+    least = _least(best) and _least(close)
+    if least is None:
+        seen = f": this test set would often miss{size}" if size else ""
+        return f"Choose among the tied by what they cost you, not by accuracy{seen}."
+    name = Span(labels.entry(least), "strong")
+    some = "" if len(close) == len(best) else " that their own comparison, uncorrected, does not put below the highest"
+    if least is top and some:
+        return ("Take ", name, f" ({_spent(least)}): it has the highest figure, and is the cheapest of the tied{some}.")
+    if least is top:
+        return ("Take ", name, f" ({_spent(least)}): it is the cheapest of the tied and has their highest figure.")
+    unless = f", unless{size} matters to you, which this test set would often miss" if size else ""
+    return (f"Take the cheapest of the tied{some}: ", name, f" ({_spent(least)}){unless}.{_at_most(least)}")
+
+
+def _at_most(entry: dict) -> str:
+    """How far a tied entry may lie below the highest figure, by the interval of that pair."""
+    behind = entry["behind"]
+    if not behind or behind["difference"] > 0 or behind["low"] >= 0:
+        return ""
+    return (
+        f" Its own figure is {points(behind['difference'])} below the highest; the interval of that difference "
+        f"reaches {points(behind['low'])}."
+    )
+
+
+def _take_the_leader(report: dict, ranked: list[dict], top: dict, labels: Labels) -> Text:
+    """The one that is ahead, by how much, and what a cheaper one would give up."""
+    others = sorted((e for e in ranked if e is not top and e["behind"]), key=lambda e: (-e["top1"]["value"], e["name"]))
+    if not others:
+        return ("Take ", Span(labels.entry(top), "strong"), ".")
+    following = others[0]
+    text = f": the next, {labels.entry(following)}, is {_lag(following)} behind."
+    cheaper = _least([top, *others])
+    if cheaper is top:
+        text += " Nothing ranked is cheaper."
+    elif cheaper is not None:
+        text += (
+            f" The cheapest of all, {labels.entry(cheaper)}, takes {_spent(cheaper)} instead of {_spent(top)}, and is "
+            f"{_lag(cheaper)} behind."
+        )
+    return ("Take ", Span(labels.entry(top), "strong"), text)
+
+
+def _lag(entry: dict) -> str:
+    """`3.1 points (1.2 to 5.0)`: how far an entry lies behind the best, with that pair's interval."""
+    behind = entry["behind"]
+    ends = sorted((-100 * behind["low"], -100 * behind["high"]))
+    return f"{points(behind['difference'])} ({ends[0]:.1f} to {ends[1]:.1f})".replace("-", "−")
 
 
 def _collapsed(entries: list[dict], labels: Labels) -> list[str]:
@@ -78,17 +162,34 @@ def _collapsed(entries: list[dict], labels: Labels) -> list[str]:
     return [f"Collapsed, and not ranked: {listed(names)}."] if names else []
 
 
-def _cheapest(best: list[dict], labels: Labels) -> str:
-    """The tied entry that took the fewest minutes, where they all ran on the same kind of device."""
-    timed = [e for e in best if e["minutes"] is not None]
+def _left(entries: list[dict], labels: Labels) -> list[str]:
+    """What is stale or missing, by name: the answer may change when it is there."""
+    told = []
+    for state, word in _LEFT.items():
+        names = [labels.entry(e) for e in entries if state in e["states"]]
+        told += [f"{listed(names)} ({word})"] if names else []
+    return [f"Not counted: {'; '.join(told)}."] if told else []
+
+
+def _least(entries: list[dict]) -> dict | None:
+    """The entry that took the fewest minutes; None where they are not all known, or of one kind of device."""
+    timed = [e for e in entries if e["minutes"] is not None]
     devices = {device for e in timed for device in e["devices"]}
-    if len(best) == 1 or len(timed) < len(best):
+    if len(timed) < len(entries) or len(devices) > 1:
+        return None
+    return min(timed, key=lambda e: (e["minutes"], e["name"]))
+
+
+def _spent(entry: dict) -> str:
+    return minutes(entry["minutes"])
+
+
+def _hardware(best: list[dict]) -> str:
+    """Why none of several tied entries is called the cheapest, where that is for their devices."""
+    devices = sorted({device for e in best for device in e["devices"]})
+    if len(best) == 1 or len(devices) < 2:
         return ""
-    if len(devices) > 1:
-        return f"They ran on different hardware ({listed(sorted(devices))}), so none is called the cheapest."
-    least = min(timed, key=lambda e: (e["minutes"], e["name"]))
-    figures = f"{minutes(least['minutes'])}, {accuracy(least['top1']['value'])}"
-    return f"The cheapest of them is {labels.entry(least)}: {figures}."
+    return f"They ran on different hardware ({listed(devices)}), so none is called the cheapest."
 
 
 def _power(report: dict, dataset: str, ranked: int, pictures: int) -> str:
@@ -113,17 +214,47 @@ def _floor(report: dict, dataset: str) -> str:
     return f"For reference: {listed(told)}." if told else ""
 
 
+def _below_start(report: dict, dataset: str, ranked: list[dict], labels: Labels) -> str:
+    """Entries whose whole interval lies below that of the same network untrained: their training did harm."""
+    start = next((e for e in report["entries"] if e["name"][:2] == [dataset, "random"] and e["top1"]["low"]), None)
+    if start is None:
+        return ""
+    network = [(one["backbone"], one["input_size"]) for one in start["protocols"]]
+    worse = [
+        labels.entry(e)
+        for e in ranked
+        if e["top1"]["high"] < start["top1"]["low"]
+        and all((one["backbone"], one["input_size"]) in network for one in e["protocols"])
+    ]
+    return f"Worse than the same network untrained, though not collapsed: {listed(worse)}." if worse else ""
+
+
 def _method(report: dict, grid: list[dict]) -> tuple[Block, ...]:
     percent = f"{100 * report['confidence']:g} %"
     several = any(e["top1"].get("seeds", 0) > 1 for e in grid)
     text = (
-        f"Accuracies are means over seeds with {percent} t intervals over them."
+        f"Accuracies are means over seeds; their {percent} intervals are for another seed and another test set. "
+        "Entries that are not ranked have t intervals over their seeds alone."
         if several
         else f"Intervals are {percent} Wilson intervals: they cover the choice of test pictures. With one seed per "
         "cell, they do not cover the luck of a training run."
     )
     ties = (
         " Ties are decided by paired tests on the stored predictions with Holm's correction over all pairs "
-        "compared; stale and collapsed cells are left out."
+        "compared; stale and collapsed cells are left out. A tie is not a proof of equality. An interval of a "
+        f"difference is that pair's own.{_protocol(grid)}"
     )
     return (Paragraph(text + ties, "faint"),)
+
+
+def _protocol(grid: list[dict]) -> str:
+    """What all of it holds for, where the whole grid has one protocol."""
+    protocols = [one for e in grid for one in e["protocols"]]
+    if not protocols or any(one != protocols[0] for one in protocols):
+        return " Cells differ in their protocol; the tables say in what."
+    one = protocols[0]
+    length = counted(one["epochs"] or 0, "epoch")
+    return (
+        f" All of it holds for {one['backbone']} at {one['input_size']} px after {length} at batch "
+        f"{one['batch_size']}; another protocol may order the entries otherwise."
+    )

@@ -8,17 +8,17 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import pandas
-
 from sslbench import published, stats
 from sslbench.data import doctor
 from sslbench.errors import UserError
-from sslbench.report import downstream, families, ranking
+from sslbench.folding import unfold
+from sslbench.report import claims, downstream, evidence, ranking, tidy
 from sslbench.report.files import read_json, write_text
 from sslbench.report.logs import error_line, first_missing, no_pictures, source_folder
 from sslbench.report.reading import loss_parts, read_cell
 
 FORMAT = 1  # of report.json
+_MADE_KEYS = ("commit", "clean", "device", "devices", "threads", "platform", "resumed", "notes")
 _RUN_KEYS = ("parameters", "digest", "code", "versions", "data")
 
 
@@ -27,7 +27,7 @@ def collect(plan: dict, results: Path, out_dir: Path) -> None:
 
     Raises UserError where the published ledger cannot be read; a cell's broken or missing files only change its status.
     """
-    plan = json.loads(json.dumps(plan))
+    plan = unfold(json.loads(json.dumps(plan)))
     confidence = float(plan.get("confidence") or 0.95)
     figures = published.read()
     datasets = {name: _dataset(name, entry, results) for name, entry in sorted(plan["datasets"].items())}
@@ -41,7 +41,7 @@ def collect(plan: dict, results: Path, out_dir: Path) -> None:
         cell["published"] = _published(figures, cell, entry, _settings(entry, found), plan, datasets)
         cell["beside"] = downstream.read(entry, folder, cell)
         cells.append(cell)
-        if ranking.may_rank(cell):
+        if ranking.may_rank(cell) or evidence.may_test(cell):
             correct[_name(cell)] = ranking.read_correct(found["predictions"])
     entries = ranking.entries(cells, correct, confidence)
     for name, dataset in datasets.items():
@@ -60,46 +60,11 @@ def collect(plan: dict, results: Path, out_dir: Path) -> None:
         "ledger": [_ledger_row(f) for f in figures],
         "second_article": [asdict(milestone) for milestone in published.read_second()],
     }
-    write_text(out_dir / "cells.csv", tidy(report).to_csv(index=False, lineterminator="\n"))
-    text = json.dumps(_finite(report), sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1)
+    report["claims"] = claims.decide(report, correct, confidence)
+    report = _finite(report)
+    write_text(out_dir / "cells.csv", tidy.text(tidy.cells(report)))
+    text = json.dumps(report, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1)
     write_text(out_dir / "report.json", text + "\n")
-
-
-def tidy(report: dict) -> pandas.DataFrame:
-    """One row per cell, one column per figure; shares in [0, 1], minutes, gigabytes (10^9 bytes)."""
-    ties = {tuple(e["name"]): e for e in report["entries"]}
-    rows = []
-    for cell in report["cells"]:
-        entry = ties.get((cell["dataset"], cell["model"], cell["transform"]), {})
-        health, cost, ledger = cell["health"], cell["cost"], cell["published"]
-        row = {
-            key: cell[key]
-            for key in ("dataset", "evaluated_on", "model", "method", "family", "transform", "seed", "kind")
-        }
-        row["article_family"] = families.of_article(report["models"][cell["model"]])
-        row["status"] = cell["status"]
-        row |= {"why": cell["why"], **cell["protocol"]}
-        for metric in ("top1", "top5"):
-            row |= {
-                metric: cell[metric]["value"],
-                f"{metric}_low": cell[metric]["low"],
-                f"{metric}_high": cell[metric]["high"],
-            }
-        row |= {"test_pictures": cell["n"], "classes": cell["classes"]}
-        for k, values in sorted(cell["knn"].items(), key=lambda item: int(item[0])):
-            row |= {f"knn{k}_top1": values.get("top1"), f"knn{k}_top5": values.get("top5")}
-        row |= {key: health.get(key) for key in ("verdict", "channel_std", "effective_rank", "rank_share", "features")}
-        row |= downstream.columns(cell)
-        row |= {"rank_in_column": entry.get("column_rank"), "rank_in_dataset": entry.get("dataset_rank")}
-        row |= {key: value for key, value in cost.items() if key != "seconds"}
-        row |= {f"seconds_{key}": value for key, value in sorted(cost["seconds"].items())}
-        for metric in ("top1", "top5"):
-            figure = ledger[metric]
-            row |= {f"published_{metric}": figure.get("value"), f"difference_{metric}": figure.get("difference")}
-        row |= {"published_why_not": ledger["top1"].get("reason", ""), "digest": cell["run"].get("digest")}
-        row |= {"parameters": cell["run"].get("parameters"), **(cell["run"].get("versions") or {})}
-        rows.append(row)
-    return pandas.DataFrame(rows)
 
 
 def _cell(entry: dict, found: dict, plan: dict, confidence: float) -> dict:
@@ -118,6 +83,7 @@ def _cell(entry: dict, found: dict, plan: dict, confidence: float) -> dict:
         "transform": entry["transform"],
         "seed": entry["seed"],
         "kind": entry["kind"],
+        "probed": entry.get("probed", True),
         "folder": entry["folder"],
         "status": found["status"],
         "why": found["why"],
@@ -138,7 +104,7 @@ def _cell(entry: dict, found: dict, plan: dict, confidence: float) -> dict:
         "knn": _neighbours(found["knn"]) if shown else {},
         "health": found["health"] if shown else {},
         "cost": _cost(ledger) if shown else _cost({}),
-        "made": {key: ledger.get(key) for key in ("commit", "clean", "device", "host", "threads", "resumed")},
+        "made": {key: ledger.get(key) for key in _MADE_KEYS},
         "run": {key: found["run"].get(key) for key in _RUN_KEYS},
         "curve": found["curve"],
         "loss_parts": loss_parts(found["curve"]),
@@ -268,6 +234,7 @@ def _ledger_row(figure: published.Figure) -> dict:
         "value",
     )
     more = ("printed", "minutes", "peak_gb", "backbone", "input_size", "epochs", "batch_size")
+    more += ("transform_as_printed", "test_pictures")
     return {key: getattr(figure, key) for key in keys + more}
 
 

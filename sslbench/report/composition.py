@@ -2,8 +2,8 @@
 
 from statistics import fmean
 
-from sslbench.report.content import Block, Cell, Chart, Column, Paragraph, Row, Span, Table, Text
-from sslbench.report.heatmap import Place, heatmap
+from sslbench.report.charts.heat import Place, heat_map
+from sslbench.report.content import Block, Cell, Column, Paragraph, Row, Span, Table, Text
 from sslbench.report.tables import Notes, collapsed
 from sslbench.report.wording import ABSENT, Labels, accuracy, interval, listed
 
@@ -29,7 +29,7 @@ def composition(report: dict, labels: Labels) -> tuple[tuple[str, tuple[Block, .
         for model in dict.fromkeys(m for m, transform in entries if transform in wanted):
             mine = [[entries.get((model, name)) for name in row] for row in study["places"]]
             title = f"{labels.dataset(dataset)}, {labels.model(model)}: top-1 accuracy by pair of operations"
-            blocks += [*_chart(study, mine, title), _table(study, mine, title)]
+            blocks += [*_chart(study, mine, title, ("composition", dataset, model)), _table(study, mine, title)]
         if blocks:
             found.append((labels.dataset(dataset), (Paragraph(_ABOUT, "faint"), *blocks)))
     return tuple(found)
@@ -75,7 +75,7 @@ def _mean(entries: list[dict | None]) -> Cell:
     return Cell((accuracy(fmean(values)), *some))
 
 
-def _chart(study: dict, places: list[list[dict | None]], title: str) -> tuple[Block, ...]:
+def _chart(study: dict, places: list[list[dict | None]], title: str, name: tuple[str, ...]) -> tuple[Block, ...]:
     """Nothing where fewer than two places have a figure: there is no scale."""
     shown = {
         name: _value(entry)
@@ -85,21 +85,21 @@ def _chart(study: dict, places: list[list[dict | None]], title: str) -> tuple[Bl
     }
     if len(shown) < 2:
         return ()
-    drawing = heatmap(
-        study["rows"],
-        study["columns"],
-        [[Place(_value(entry), bool(entry and collapsed(entry))) for entry in row] for row in places],
-        title,
-        ("first operation", "second operation"),
-    )
+    drawn = {
+        (row, column): Place(_value(entry), interval(entry["top1"]), collapsed=collapsed(entry), hint=name)
+        for row, names, entries in zip(study["rows"], study["places"], places, strict=True)
+        for column, name, entry in zip(study["columns"], names, entries, strict=True)
+        if _value(entry) is not None
+    }
     order = sorted(shown, key=lambda name: (-shown[name], name))
     highest = listed([f"{name} ({accuracy(shown[name])})" for name in order[:3]])
     lowest = f"{order[-1]} ({accuracy(shown[order[-1]])})"
-    crossed = any(entry and collapsed(entry) for row in places for entry in row)
+    crossed = any(place.collapsed for place in drawn.values())
     told = f"The stronger the colour, the higher. Highest: {highest}; lowest: {lowest}." + (
-        " Collapsed runs are crossed." if crossed else ""
+        " Collapsed runs are hatched." if crossed else ""
     )
-    return (Chart((("", drawing),), f"{title}.", told),)
+    axes = ("first operation", "second operation")
+    return (heat_map(study["rows"], study["columns"], drawn, f"{title}.", told, name, axes),)
 
 
 def _value(entry: dict | None) -> float | None:

@@ -1,8 +1,9 @@
 """Tables beside accuracy: nearest neighbours, health of the features, and a transform's parameter swept."""
 
 from sslbench.report import families
-from sslbench.report.content import Block, Cell, Column, Paragraph, Row, Span, Table
-from sslbench.report.tables import Notes, collapsed, suspicious
+from sslbench.report.charts.sweep import sweep_chart
+from sslbench.report.content import Block, Cell, Column, Folded, Paragraph, Row, Span, Table
+from sslbench.report.tables import MANY_TRANSFORMS, Notes, collapsed, suspicious
 from sslbench.report.wording import ABSENT, Labels, accuracy, cost, interval
 
 
@@ -13,6 +14,8 @@ def neighbours(report: dict, dataset: str, labels: Labels) -> tuple[Block, ...]:
         return ()
     ks = sorted({k for e in entries.values() for k in e["knn"]}, key=int)
     transforms = list(dict.fromkeys(t for _, t in entries))
+    if len(transforms) > MANY_TRANSFORMS:
+        return ()  # the leaderboard has them
     columns = [Column("Model", "text"), Column("Family", "text", spare=True)]
     columns += [Column(t if t != "none" else "no transform", hint=" / ".join(f"k={k}" for k in ks)) for t in transforms]
     rows = []
@@ -40,6 +43,11 @@ def health(report: dict, dataset: str, labels: Labels) -> tuple[Block, ...]:
         return ()
     notes = Notes()
     transforms = list(dict.fromkeys(t for _, t in entries))
+    features = max((e["health"].get("features") or 0 for e in entries.values()), default=0)
+    of = f" of {features:,}" if features else ""
+    caption = f"{labels.dataset(dataset)}: health of the features: effective rank{of}, below it the channels' deviation"
+    if len(transforms) > MANY_TRANSFORMS:
+        return (Folded(f"{labels.dataset(dataset)}: health of the features", (_long(entries, caption, labels),)),)
     columns = [Column("Model", "text"), Column("Family", "text", spare=True)]
     columns += [Column(t if t != "none" else "no transform") for t in transforms]
     rows = []
@@ -47,10 +55,21 @@ def health(report: dict, dataset: str, labels: Labels) -> tuple[Block, ...]:
         cells = [_health_cell(entries.get((model, transform)), notes) for transform in transforms]
         named = Cell((labels.model(model),)), families.cell(report, model)
         rows.append(Row((*named, *cells), "reference" if _reference(entries, model) else ""))
-    features = max((e["health"].get("features") or 0 for e in entries.values()), default=0)
-    of = f" of {features:,}" if features else ""
-    caption = f"{labels.dataset(dataset)}: health of the features: effective rank{of}, below it the channels' deviation"
     return (Table(caption, tuple(columns), tuple(rows), tuple(notes.texts)),)
+
+
+def _long(entries: dict[tuple[str, str], dict], caption: str, labels: Labels) -> Table:
+    """A row per entry, where there are too many transforms for a column each."""
+    notes = Notes()
+    rows = [
+        Row(
+            (Cell((labels.model(model),)), Cell((transform,)), _health_cell(entry, notes)),
+            "reference" if entry["kind"] == "reference" else "",
+        )
+        for (model, transform), entry in entries.items()
+    ]
+    columns = Column("Model", "text"), Column("Transform", "text"), Column("Health")
+    return Table(caption, columns, tuple(rows), tuple(notes.texts))
 
 
 def sweep(report: dict, labels: Labels) -> tuple[tuple[str, tuple[Block, ...]], ...]:
@@ -74,7 +93,8 @@ def sweep(report: dict, labels: Labels) -> tuple[tuple[str, tuple[Block, ...]], 
             cells = [_sweep_cell(entries.get((model, transform))) for model in models]
             rows.append(Row((Cell((str(value), Span(transform, "code"))), *cells)))
         caption = f"{labels.dataset(dataset)}: top-1 accuracy by {plan['parameter']}"
-        found.append((labels.dataset(dataset), (Table(caption, tuple(columns), tuple(rows)),)))
+        table = Table(caption, tuple(columns), tuple(rows))
+        found.append((labels.dataset(dataset), (*sweep_chart(report, dataset, labels), table)))
     text = "Each row is one transform that differs from the others in this parameter; all else is equal."
     return tuple((title, (Paragraph(text, "faint"), *blocks)) for title, blocks in found)
 

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from sslbench.data.storage import write_whole
+
 
 def read_json(path: Path) -> dict:
     """The JSON object at ``path``, or {} where there is none that can be read."""
@@ -14,8 +16,5 @@ def read_json(path: Path) -> dict:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write beside, then replace."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_text(text, encoding="utf-8", newline="\n")
-    beside.replace(path)
+    """Write beside, then replace. Raises UserError where the disk refuses."""
+    write_whole(path, text.encode("utf-8", "backslashreplace"))

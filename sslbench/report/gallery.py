@@ -1,4 +1,4 @@
-"""What each transform does, as one picture per transform: the user's own pictures beside views drawn of them.
+"""What each transform does, operation by operation and as a whole, to the user's own pictures.
 
 The only part of the report that makes views, and so needs torch; run as a rule of its own.
 """
@@ -6,6 +6,7 @@ The only part of the report that makes views, and so needs torch; run as a rule 
 import base64
 import io
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,34 +14,35 @@ import torch
 from PIL import Image
 
 from sslbench.data.packed import PackedSet, Pictures
+from sslbench.data.storage import write_whole
 from sslbench.randomness import generator
+from sslbench.report import steps
 from sslbench.transforms.ops.normalize import Normalize
 from sslbench.transforms.pipeline import ViewMaker, center_view
 from sslbench.transforms.spec import Normalize as NormalizeSettings
 
 ROWS = 3  # pictures, of different classes where there are that many
 VIEWS = 6  # drawn views of each, alternately of the transform's first and second branch
-TILE = 96  # px on the page
+DRAWS = 5  # of one operation by itself; equal outcomes are shown once
+TILE = 80  # px on the page
 GAP = 4  # px between tiles; twice that after the originals
-LARGEST = 60_000  # bytes of one figure
-QUALITIES = (80, 60, 40, 20, 10, 1)  # WebP's; the first that fits is taken
+LARGEST = 60_000  # bytes of one transform's pictures
+QUALITIES = (80, 60, 40, 20, 10, 1)  # WebP's; the first with which they fit is taken
 
 
 def gallery(pack: Path, transforms: dict[str, list[list[dict]]], size: int, out_json: Path, seed: int) -> None:
-    """Write ``out_json``: {transform: {"webp_base64", "width", "height" (px), "alt"}}.
+    """Write ``out_json``: {transform: {"webp_base64", "width", "height" (px), "alt", "does", "operations": [...]}}.
 
-    ``transforms`` holds the operations (as dicts) of branches 0 and 1 by the transform's name; ``size`` is the views'
-    side in px, as trained on. Equal arguments write equal bytes. Raises UserError where the pack is damaged.
+    Whole views stand first; ``operations`` holds a picture of the same keys and a "title" for one view made step by
+    step, and for every operation by itself. ``transforms`` holds the operations (as dicts) of branches 0 and 1 by the
+    transform's name; ``size`` is the views' side in px, as trained on. Equal arguments write equal bytes. Raises
+    UserError where the pack is damaged.
     """
-    packed = PackedSet.open(Path(pack))
+    packed = PackedSet.open(Path(pack), verify=True)
     chosen = choose(packed.labels, seed)
     pictures = packed.batch(torch.from_numpy(chosen))
     figures = {name: figure(pictures, branches, size, seed) for name, branches in transforms.items()}
-    out_json = Path(out_json)
-    out_json.parent.mkdir(parents=True, exist_ok=True)
-    beside = out_json.with_name(f".{out_json.name}.new")
-    beside.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n", encoding="utf-8", newline="\n")
-    beside.replace(out_json)
+    write_whole(Path(out_json), (json.dumps(figures, indent=1, sort_keys=True) + "\n").encode())
 
 
 def choose(labels: np.ndarray, seed: int) -> np.ndarray:
@@ -52,22 +54,77 @@ def choose(labels: np.ndarray, seed: int) -> np.ndarray:
 
 
 def figure(pictures: Pictures, branches: list[list[dict]], size: int, seed: int) -> dict:
-    """One transform's figure: a row per picture, the original (its centred square) first, then VIEWS views."""
+    """One transform's pictures: whole views of every picture; one of them step by step and by each operation."""
     makers = [ViewMaker(operations, size) for operations in branches]
-    usual = NormalizeSettings()
-    columns = [_levels(center_view(pictures, TILE).images, [usual.model_dump()])]
+    columns = [_original(pictures)]
     for number in range(VIEWS):
         branch = number % len(makers)
         drawn = makers[branch].make(pictures, generator(seed, "gallery", "view", number))
         columns.append(_levels(drawn.images, branches[branch]))
-    sheet = _sheet(columns)
-    encoded = _encoded(sheet)
-    return {
-        "webp_base64": base64.b64encode(encoded).decode(),
-        "width": sheet.width,
-        "height": sheet.height,
+    whole = {
         "alt": f"{len(pictures)} pictures, a row each: the original, then {VIEWS} views drawn from it at {size} px",
+        "does": f"The originals, then {VIEWS} views of each at {size} px, as a network is given them.",
     }
+    # Of a plain picture little is seen to change.
+    shown = int(columns[0].reshape(len(pictures), -1).std(axis=1).argmax())
+    one = pictures.part(shown, shown + 1)
+    shots = [(whole, columns), *_steps(one, branches[0], size, seed), *_alone(one, branches, size, seed)]
+    told, sheets = zip(*((about, _sheet(tiles)) for about, tiles in shots), strict=True)
+    found = [
+        about | {"webp_base64": base64.b64encode(webp).decode(), "width": sheet.width, "height": sheet.height}
+        for about, sheet, webp in zip(told, sheets, _encoded(sheets), strict=True)
+    ]
+    return found[0] | {"operations": found[1:]}
+
+
+def _steps(one: Pictures, operations: list[dict], size: int, seed: int) -> list[tuple[dict, list[np.ndarray]]]:
+    """The picture after its first operation, after its first two, ...; all made to act."""
+    acting = [_acting(operation) for operation in operations if operation["op"] != "normalize"]
+    if len(acting) < 2:
+        return []
+    columns = [_original(one)]
+    for count in range(1, len(acting) + 1):
+        # An operation's draws do not depend on the others: these are the stages of one view.
+        drawn = ViewMaker(acting[:count], size).make(one, generator(seed, "gallery", "steps"))
+        columns.append(_levels(drawn.images, []))
+    names = ", ".join(steps.title(operation).lower() for operation in acting)
+    about = {"title": "One view, step by step", "does": f"Every operation made to act, in order: {names}."}
+    return [(about | {"alt": f"the original, then after each of: {names}"}, columns)]
+
+
+def _alone(one: Pictures, branches: list[list[dict]], size: int, seed: int) -> Iterator[tuple[dict, list[np.ndarray]]]:
+    """The picture after each operation alone, as many different outcomes as DRAWS draws give."""
+    for number, operation, which in _operations(branches):
+        maker = ViewMaker([_acting(operation)], size)
+        columns = [_original(one)]
+        for draw in range(DRAWS):
+            drawn = maker.make(one, generator(seed, "gallery", "alone", operation["op"], number, draw))
+            column = _levels(drawn.images, [])
+            if not any(np.array_equal(column, other) for other in columns[1:]):
+                columns.append(column)
+        name, outcomes = steps.title(operation), len(columns) - 1
+        about = {"title": f"{name}{which}", "does": steps.words(operation)}
+        many = "1 outcome" if outcomes == 1 else f"{outcomes} outcomes"
+        yield about | {"alt": f"the original, then {many} of {name.lower()} alone"}, columns
+
+
+def _operations(branches: list[list[dict]]) -> list[tuple[int, dict, str]]:
+    """(number, operation, " (second view)" and the like where the branches differ in it), in order."""
+    first, second = (
+        [operation for operation in branch if operation["op"] != "normalize"] for branch in (branches[0], branches[-1])
+    )
+    found = [(operation, "" if operation in second else " (first view)") for operation in first]
+    found += [(operation, " (second view)") for operation in second if operation not in first]
+    return [(number, operation, which) for number, (operation, which) in enumerate(found)]
+
+
+def _acting(operation: dict) -> dict:
+    return operation | ({"p": 1.0} if "p" in operation else {})
+
+
+def _original(pictures: Pictures) -> np.ndarray:
+    """uint8 [n, s, s, 3]: the centred squares, as large as they are shown."""
+    return _levels(center_view(pictures, TILE).images, [NormalizeSettings().model_dump()])
 
 
 def _levels(images: torch.Tensor, operations: list[dict]) -> np.ndarray:
@@ -81,7 +138,7 @@ def _levels(images: torch.Tensor, operations: list[dict]) -> np.ndarray:
 def _sheet(columns: list[np.ndarray]) -> Image.Image:
     rows = len(columns[0])
     width = len(columns) * (TILE + GAP)
-    sheet = Image.new("RGB", (width, rows * (TILE + GAP) - GAP), "white")
+    sheet = Image.new("RGBA", (width, rows * (TILE + GAP) - GAP))  # the page shows between the tiles
     for place, column in enumerate(columns):
         left = place * (TILE + GAP) + (GAP if place else 0)
         for row, pixels in enumerate(column):
@@ -94,10 +151,12 @@ def _sheet(columns: list[np.ndarray]) -> Image.Image:
     return sheet
 
 
-def _encoded(sheet: Image.Image) -> bytes:
-    for quality in QUALITIES:
-        stream = io.BytesIO()
-        sheet.save(stream, "WEBP", quality=quality, method=6)
-        if stream.tell() <= LARGEST:
+def _encoded(sheets: Sequence[Image.Image]) -> list[bytes]:
+    """WebP files of one quality, together at most LARGEST bytes; of half the size, if nothing else helps."""
+    for quality, shrunk in (*((quality, 1) for quality in QUALITIES), (QUALITIES[-1], 2)):
+        streams = [io.BytesIO() for _ in sheets]
+        for sheet, stream in zip(sheets, streams, strict=True):
+            sheet.reduce(shrunk).save(stream, "WEBP", quality=quality, method=6)
+        if sum(stream.tell() for stream in streams) <= LARGEST:
             break
-    return stream.getvalue()
+    return [stream.getvalue() for stream in streams]

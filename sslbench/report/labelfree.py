@@ -7,16 +7,17 @@ from sslbench.agreement import FEWEST, Agreement, agree
 from sslbench.report import families
 from sslbench.report.content import Block, Cell, Column, Paragraph, Points, Row, Table, Text
 from sslbench.report.downstream import grouped, heading, marks
-from sslbench.report.wording import ABSENT, Labels, accuracy, counted
+from sslbench.report.wording import ABSENT, Labels, accuracy, cost, counted
 from sslbench.stats import holm
 
 _TITLES = {"rankme": "RankMe", "alpha": "α-ReQ", "lidar": "LiDAR"}
 _TEXT = (
     "RankMe and LiDAR are better high; α-ReQ's exponent is better near 1. All are of pooled features of pictures that "
     "the row was trained on, labelled or not, even where the probe is of another dataset. LiDAR sees views by the "
-    "row's own transform, as its authors do, so rows of different transforms are measured on different views. The "
-    "correlations below are with the linear probe, over the rows that are not references."
+    "row's own transform, as its authors do, so rows of different transforms are measured on different views."
 )
+_PROBED = " The correlations below are with the linear probe, over the rows that are not references."
+_BARE = " No label is known here, so nothing shows how well they order these rows; a labelled dataset would."
 
 
 def blocks(report: dict, dataset: str, labels: Labels) -> tuple[Block, ...]:
@@ -26,17 +27,23 @@ def blocks(report: dict, dataset: str, labels: Labels) -> tuple[Block, ...]:
         return ()
     width = {cell["beside"]["labelfree"].get("features") for cells in rows.values() for cell in cells}
     of = f"of {width.pop():,}" if len(width) == 1 and None not in width else ""
-    heads = (Column("Model", "text"), Column("Family", "text", spare=True), Column("Probe, top-1"),
+    probed = any(cell["probed"] for cells in rows.values() for cell in cells)
+    heads = (Column("Model", "text"), Column("Family", "text", spare=True),
+             Column("Probe, top-1") if probed else Column("Cost", hint="(min / peak GB)"),
              Column("RankMe", hint=of), Column("α-ReQ", hint="α"), Column("LiDAR"))  # fmt: skip
     lines = []
     for key, cells in rows.items():
         values = [_shown(_mean(cells, name), ".2f" if name == "alpha" else ".1f") for name in _TITLES]
-        probe = Cell((accuracy(_probe(cells)), *marks(cells, "labelfree")))
+        first = accuracy(_probe(cells)) if probed else cost(_spent(cells)) or ABSENT
+        probe = Cell((first, *marks(cells, "labelfree")))
         kind = "reference" if cells[0]["kind"] == "reference" else ""
         named = heading(key, labels), families.cell(report, key[0])
         lines.append(Row((*named, probe, *(Cell((value,)) for value in values)), kind))
     caption = f"{labels.dataset(dataset)}: measures of the features that need no labels"
-    return Paragraph(_TEXT, "faint"), Table(caption, heads, tuple(lines)), *_agreement(rows, report, labels)
+    table = Table(caption, heads, tuple(lines))
+    if not probed:
+        return Paragraph(_TEXT + _BARE, "faint"), table
+    return Paragraph(_TEXT + _PROBED, "faint"), table, *_agreement(rows, report, labels)
 
 
 def _agreement(rows: dict, report: dict, labels: Labels) -> tuple[Block, ...]:
@@ -112,6 +119,15 @@ def _score(name: str, value: float | None) -> float | None:
 def _mean(cells: list[dict], name: str) -> float | None:
     values = [cell["beside"]["labelfree"].get(name) for cell in cells]
     return None if not values or None in values else fmean(values)
+
+
+def _spent(cells: list[dict]) -> dict:
+    """A row's mean minutes and highest memory."""
+    costs = [cell["cost"] for cell in cells]
+    minutes = [one["minutes"] for one in costs if one["minutes"] is not None]
+    peak = max((one["peak_gb"] for one in costs if one["peak_gb"]), default=None)
+    memory = next((one["memory"] for one in costs if one["memory"]), None)
+    return {"minutes": fmean(minutes) if minutes else None, "peak_gb": peak, "memory": memory}
 
 
 def _probe(cells: list[dict]) -> float | None:

@@ -1,13 +1,15 @@
 """Which job a cell waits for, and what that job's log says.
 
 Snakemake removes what a failed job was to write, and leaves the files of the jobs after it from an earlier time. So the
-first job whose files are missing is the one to ask, in the order fetch, pack, pretrain, embed, evaluate.
+first job whose files are missing is the one to ask, in the order fetch, pack, pretrain, embed, evaluate; where nothing
+is labelled, labelfree stands for the last two.
 """
 
 import re
 from pathlib import Path
 from typing import NamedTuple
 
+from sslbench.evaluate.spec import FILES
 from sslbench.report.files import read_json
 
 RESULTS = ("linear.json", "predictions.parquet", "knn.json", "health.json")
@@ -33,6 +35,9 @@ def first_missing(cell: dict, folder: Path, datasets: dict, results: Path) -> St
         if pictures:
             return Stage(f"not trained, its pictures are {pictures.undone}", pictures.log)
         return Stage("not trained", _log(results, "pretrain", names))
+    if not cell.get("probed", True):
+        measured = (folder / FILES["labelfree"]).is_file()
+        return None if measured else Stage("trained, not measured", _log(results, "labelfree", names))
     absent = [name for name in RESULTS if not (folder / name).is_file()]
     embedding = _log(results, "embed", names)
     if not all((folder / name).is_file() for name in FEATURES):

@@ -1,5 +1,6 @@
 """Writes a Page as GitHub-flavoured Markdown. Everything that came from outside is escaped, table pipes included."""
 
+import functools
 import re
 
 from sslbench.report.content import Block, Cell, Page, Row, Span, Table, Text, spans
@@ -9,16 +10,17 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]|~#$@])")
 _MARKS = {"tie", "collapsed", "suspicious", "stale", "missing", "failed", "aside"}
 
 
-def write(page: Page) -> str:
-    """The whole report as Markdown, ending in one newline."""
+def write(page: Page, charts: str = "charts") -> str:
+    """The whole report as Markdown, ending in one newline. ``charts``: the folder beside it with the charts' SVG."""
+    blocks = functools.partial(_blocks, charts=charts)
     lines = [f"# {escape(page.title)}", ""]
     if page.note:
         lines += [f"> **{escape(page.note)}**", ""]
-    lines += _blocks(page.answer)
+    lines += blocks(page.answer)
     for section in page.sections:
-        lines += [f"## {escape(section.title)}", "", *_blocks(section.blocks)]
+        lines += [f"## {escape(section.title)}", "", *blocks(section.blocks)]
         for part in section.parts:
-            lines += [f"### {escape(part.title)}", "", *_blocks(part.blocks)]
+            lines += [f"### {escape(part.title)}", "", *blocks(part.blocks)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -65,10 +67,11 @@ def _code(text: str) -> str:
     return f"{fence}{pad}{flat}{pad}{fence}"
 
 
-def _blocks(blocks: tuple[Block, ...]) -> list[str]:
+def _blocks(blocks: tuple[Block, ...], charts: str) -> list[str]:
     lines: list[str] = []
     for block in blocks:
-        lines += [*_WRITERS[block.kind](block), ""]
+        folder = {"charts": charts} if block.kind in ("figure", "folded") else {}
+        lines += [*_WRITERS[block.kind](block, **folder), ""]
     return lines
 
 
@@ -97,17 +100,56 @@ def _cell(cell: Cell) -> str:
     return "<br>".join(inline(line, in_table=True) for line in cell.lines) + notes
 
 
-def _chart(chart: Block) -> list[str]:
-    return [f"*{escape(chart.caption)}* {escape(chart.told)}"]
+def _figure(figure: Block, charts: str) -> list[str]:
+    return [f"![{escape(figure.caption)}]({charts}/{figure.name}.svg)", "", escape(figure.told)]
 
 
 def _verdict(verdict: Block) -> list[str]:
     head = f"- **{escape(verdict.about)}**: {inline(verdict.claim)}"
-    return [head, *(f"  - {inline(detail)}" for detail in verdict.details)]
+    advice = [f"  - **What to do:** {inline(verdict.advice)}"] if verdict.advice else []
+    return [head, *advice, *(f"  - {inline(detail)}" for detail in verdict.details)]
 
 
 def _pictures(pictures: Block) -> list[str]:
     return [f"- **{escape(title)}**: {escape(does)}" for title, does, *_ in pictures.items]
+
+
+def _strips(strips: Block) -> list[str]:
+    """How many neighbours are of the query's class: the thumbnails stay with the page."""
+    rows = [
+        [escape(row.name), *(f"{sum(tile.tone == 'right' for tile in cell)} of {len(cell)}" for cell in row.cells)]
+        for row in strips.rows
+    ]
+    heads = ["Model", *(escape(query.title) for query in strips.queries)]
+    lines = [f"| {' | '.join(heads)} |", f"| :-- |{' --: |' * len(strips.queries)}"]
+    return [f"**{escape(strips.caption)}** {escape(strips.told)}", "", *lines, *(f"| {' | '.join(r)} |" for r in rows)]
+
+
+def _maps(maps: Block) -> list[str]:
+    return [f"**{escape(maps.caption)}** {escape(maps.told)}", ""] + [
+        f"- {escape(title)}: {escape(told)}" for title, told, _ in maps.drawings
+    ]
+
+
+def _confusions(confusions: Block) -> list[str]:
+    lines = [f"**{escape(confusions.caption)}** {escape(confusions.told)}", ""]
+    if confusions.matrix:
+        names = [escape(name) for name in confusions.classes]
+        lines += [f"| Its class, taken for | {' | '.join(names)} |", f"| :-- |{' --: |' * len(names)}"]
+        rows = zip(names, confusions.matrix, strict=True)
+        lines += [*(f"| {name} | {' | '.join(map(str, row))} |" for name, row in rows), ""]
+    return lines + [
+        f"- {escape(pair.true)} taken for {escape(pair.guess)}: {pair.count} of {pair.of}" for pair in confusions.pairs
+    ]
+
+
+def _files(files: Block) -> list[str]:
+    """Their places among the results; what the HTML page alone holds is named as such."""
+    lines = []
+    for file in files.items:
+        where = _code(file.path) if file.path else f"{_code(file.name)}, inside the HTML page"
+        lines.append(f"- {where}: {escape(file.told)}")
+    return lines
 
 
 def _fenced(code: Block) -> list[str]:
@@ -115,8 +157,8 @@ def _fenced(code: Block) -> list[str]:
     return [fence, code.text, fence]
 
 
-def _folded(folded: Block) -> list[str]:
-    return [f"<details><summary>{escape(folded.summary)}</summary>", "", *_blocks(folded.blocks), "</details>"]
+def _folded(folded: Block, charts: str) -> list[str]:
+    return [f"<details><summary>{escape(folded.summary)}</summary>", "", *_blocks(folded.blocks, charts), "</details>"]
 
 
 _WRITERS = {
@@ -125,8 +167,12 @@ _WRITERS = {
     "points": lambda block: [f"- {inline(item)}" for item in block.items],
     "verdict": _verdict,
     "facts": lambda block: [f"- {escape(name)}: {inline(value)}" for name, value in block.items],
-    "chart": _chart,
+    "figure": _figure,
     "pictures": _pictures,
+    "strips": _strips,
+    "maps": _maps,
+    "confusions": _confusions,
+    "files": _files,
     "code": _fenced,
     "folded": _folded,
 }

@@ -3,8 +3,6 @@
 Neither asks the clock or the network; equal inputs give equal bytes. Jinja2 escapes everything that comes from outside.
 """
 
-import base64
-import binascii
 import itertools
 import json
 from pathlib import Path
@@ -14,18 +12,26 @@ from markupsafe import Markup
 
 from sslbench.errors import UserError
 from sslbench.report import (
+    articles,
     composition,
     diagnostics,
+    downloads,
     downstream,
-    figures,
+    findings,
     labelfree,
+    leaderboard,
     markdown,
     milestones,
+    pictures,
     provenance,
+    strips,
     tables,
+    vega,
+    verdicts,
 )
 from sslbench.report.answer import answer
-from sslbench.report.content import Page, Paragraph, Part, Pictures, Section, spans
+from sslbench.report.charts import cost, curves, forest, heat, resources
+from sslbench.report.content import Page, Paragraph, Part, Section, figures, spans
 from sslbench.report.files import write_text
 from sslbench.report.wording import Labels
 
@@ -34,36 +40,51 @@ _MEMORY = (
     "or, marked RSS, the process's peak resident set where it ran on the CPU. The article's Go are most likely GiB "
     "(1.074 GB)."
 )
+_SOURCES = ("light.css", "dark.css", "style.css", "page.js")
+_INTRODUCED = ("accuracy", "claims")  # sections whose blocks say nothing without their parts
+_KEYS = {"collect": {"format", "cells", "datasets"}, "album": {"format", "packs", "datasets"}}  # of what rules write
 _RANKS = (
     "Entries of a column that share a rank cannot be told apart from the best of them; the shaded ones share rank 1. "
     "The rows at the bottom are references, counted apart and not ranked."
 )
 
 
-def render(report_json: Path, gallery_json: Path | None, out_html: Path, out_md: Path) -> None:
-    """Write ``out_html`` and ``out_md`` from collect's report.json and, where there is one, the gallery.
+def render(
+    report_json: Path, gallery_json: Path | None, out_html: Path, out_md: Path, album_json: Path | None = None
+) -> None:
+    """Write ``out_html`` and ``out_md`` from collect's report.json and, where there are any, the gallery and
+    the album.
 
     Raises UserError where an input is missing or is not what its rule writes.
     """
     report = _read(report_json, "collect")
     gallery = _read(gallery_json, "gallery") if gallery_json is not None else {}
-    page = build(report, gallery)
+    album = _read(album_json, "album") if album_json is not None else {}
+    page = build(report, gallery, album)
     write_text(out_html, html(page))
-    write_text(out_md, markdown.write(page))
+    folder = out_md.with_name(f"{out_md.stem}-charts")
+    vega.write_drawings(figures(page), folder)
+    write_text(out_md, markdown.write(page, folder.name))
 
 
-def build(report: dict, gallery: dict) -> Page:
+def build(report: dict, gallery: dict, album: dict | None = None) -> Page:
     """The page's content: the one definition that both writers use."""
     labels = Labels(report)
     names = list(dict.fromkeys(c["dataset"] for c in report["cells"]))
-    accuracy = [(n, tables.accuracy_tables(report, n, labels) + figures.cost_chart(report, n, labels)) for n in names]
+    accuracy = [(n, tables.accuracy_tables(report, n, labels) + heat.heat_chart(report, n, labels)) for n in names]
+    paired = [(n, forest.forest_chart(report, n, labels)) for n in names]
+    costs = [(n, cost.cost_chart(report, n, labels) + resources.resource_chart(report, n, labels)) for n in names]
     features = [(n, diagnostics.neighbours(report, n, labels) + diagnostics.health(report, n, labels)) for n in names]
-    curves = [(n, figures.curve_charts(report, n, labels)) for n in names]
+    learning = [(n, curves.curve_charts(report, n, labels)) for n in names]
     beside = [(n, downstream.tables(report, n, labels)) for n in names]
     unlabelled = [(n, labelfree.blocks(report, n, labels)) for n in names]
     sections = [
+        Section(
+            "leaderboard", "Leaderboard", leaderboard.leaderboard(report, labels), leaderboard.across(report, labels)
+        ),
         Section("accuracy", "Accuracy", (Paragraph(f"{_RANKS} {_MEMORY}", "faint"),), _parts(accuracy, labels)),
-        Section("features", "Neighbours and health", (), _parts(features, labels)),
+        Section("paired", "Differences to the best", (), _parts(paired, labels)),
+        Section("charts", "Accuracy against cost", (), _parts(costs, labels)),
         Section(
             "composition",
             "Pairs of operations",
@@ -71,14 +92,26 @@ def build(report: dict, gallery: dict) -> Page:
             tuple(Part(*found) for found in composition.composition(report, labels)),
         ),
         Section("sweep", "By parameter", (), tuple(Part(t, b) for t, b in diagnostics.sweep(report, labels))),
+        Section("articles", "The first article's tables beside ours", (), articles.parts(report), "First article"),
+        Section(
+            "claims",
+            "What the articles conclude, tested",
+            verdicts.method(report),
+            verdicts.parts(report),
+            "Claims, tested",
+        ),
+        Section("findings", "The articles' figures by themselves", (), findings.beside(report), "Their figures"),
+        Section("milestones", "The second article's figures", milestones.table(report, labels), (), "Second article"),
+        Section("transforms", "What the transforms do", (), pictures.transforms(report, gallery), "Transforms"),
+        Section("features", "Neighbours and health", (), _parts(features, labels)),
+        Section("pictures", "What the models see", (), pictures.seen(report, album or {}, labels), "Pictures"),
         Section("downstream", "Downstream", (), _parts(beside, labels)),
-        Section("label-free", "Choosing without labels", (), _parts(unlabelled, labels)),
-        Section("milestones", "The second article's figures", milestones.table(report, labels)),
-        Section("transforms", "What the transforms do", _pictures(report, gallery)),
-        Section("curves", "Learning curves", (), _parts(curves, labels)),
+        Section("label-free", "Choosing without labels", (), _parts(unlabelled, labels), "Without labels"),
+        Section("curves", "Learning curves", (), _parts(learning, labels)),
         Section("data", "Data", (), provenance.data_parts(report, labels)),
         Section("provenance", "Provenance", provenance.provenance(report, labels)),
     ]
+    sections.append(Section("downloads", "Downloads", downloads.blocks(report, sections)))
     plan = report["plan"]
     return Page(
         title=plan.get("title") or plan["name"],
@@ -86,8 +119,9 @@ def build(report: dict, gallery: dict) -> Page:
         note=plan.get("note") or "",
         answer=answer(report, labels),
         sections=tuple(
-            section for section in sections if section.parts or (section.blocks and section.anchor != "accuracy")
+            section for section in sections if section.parts or (section.blocks and section.anchor not in _INTRODUCED)
         ),
+        sheets=strips.page_sheets(album or {}),
     )
 
 
@@ -98,33 +132,16 @@ def html(page: Page) -> str:
     )
     numbers = itertools.count(1)
     environment.globals |= {"spans": spans, "fresh": lambda prefix: f"{prefix}{next(numbers)}"}
-    style, _, _ = environment.loader.get_source(environment, "style.css")
-    return environment.get_template("page.html.j2").render(page=page, style=Markup(style))
+    sources = {name: environment.loader.get_source(environment, name)[0] for name in _SOURCES}
+    light, dark, style, script = (Markup(sources[name]) for name in _SOURCES)
+    template = environment.get_template("page.html.j2")
+    drawn = bool(figures(page))
+    charts = {"style": Markup(vega.style() if drawn else ""), "script": Markup(vega.bundle() if drawn else "")}
+    return template.render(page=page, light=light, dark=dark, style=style, script=script, charts=charts)
 
 
 def _parts(found: list[tuple[str, tuple]], labels: Labels) -> tuple[Part, ...]:
     return tuple(Part(labels.dataset(name), blocks) for name, blocks in found if blocks)
-
-
-def _pictures(report: dict, gallery: dict) -> tuple:
-    """The gallery's pictures in the order of the plan's transforms, then any others."""
-    used = dict.fromkeys(entry["name"][2] for entry in report["entries"])
-    order = [*(t for t in used if t in gallery), *sorted(t for t in gallery if t not in used)]
-    items = []
-    for name in order:
-        entry, plan = gallery[name], report["transforms"].get(name, {})
-        try:
-            raw = base64.b64decode(entry["webp_base64"], validate=True)
-            size = int(entry["width"]), int(entry["height"])
-        except (KeyError, TypeError, ValueError, binascii.Error):
-            raise UserError(
-                f"gallery: the picture of {name!r} is damaged; delete the gallery's file and run again"
-            ) from None
-        kind = plan.get("kind", name)
-        does = str(entry.get("alt", ""))
-        title = name if kind == name else f"{name} ({kind})"
-        items.append((title, does, base64.b64encode(raw).decode(), does, *size))
-    return (Pictures(tuple(items)),) if items else ()
 
 
 def _read(path: Path, rule: str) -> dict:
@@ -134,6 +151,6 @@ def _read(path: Path, rule: str) -> dict:
         raise UserError(f"{path}: not there; run the rule {rule} first") from None
     except ValueError as error:
         raise UserError(f"{path}: not JSON ({error}); delete it and run the rule {rule} again") from None
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or not _KEYS.get(rule, set()) <= value.keys():
         raise UserError(f"{path}: not what the rule {rule} writes; delete it and run again")
     return value

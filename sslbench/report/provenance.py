@@ -3,6 +3,8 @@
 import shlex
 from collections import Counter
 
+from sslbench.data.doctor import warnings
+from sslbench.report import environments
 from sslbench.report.content import (
     Block,
     Cell,
@@ -20,6 +22,7 @@ from sslbench.report.content import (
 )
 from sslbench.report.wording import Labels, counted, listed, split_words
 
+_MOST_VALUES = 8  # of one fact; the table of environments has them all
 _COMMAND = {"prefix": "snakemake --cores all", "suffix": ""}
 
 
@@ -33,7 +36,7 @@ def data_parts(report: dict, labels: Labels) -> tuple[Part, ...]:
             told = f"Not packed here. {why or entry['failed']}".strip()
             parts.append(Part(labels.dataset(name), (Paragraph(told, "faint"),)))
             continue
-        facts: list[tuple[str, str]] = [("Kind", str(entry["kind"])), ("Split used", _split_used(entry))]
+        facts: list[tuple[str, Text]] = [("Kind", str(entry["kind"])), ("Split used", _split_used(entry))]
         if judge := labels.judge(name):
             facts.append(("Judged on", f"the labels of {judge}"))
         classes = manifest.get("classes", 0)
@@ -57,12 +60,13 @@ def data_parts(report: dict, labels: Labels) -> tuple[Part, ...]:
 def provenance(report: dict, labels: Labels) -> tuple[Block, ...]:
     """Commits, versions and hardware; what differs between cells; every cell that is not today's, missing or failed."""
     shown = [c for c in report["cells"] if c["status"] in ("done", "stale")]
+    found = environments.environments(shown)
     blocks: list[Block] = [Facts(_facts(report, shown))]
-    blocks += _version_warning(shown)
+    blocks += [*environments.warnings(shown), *environments.table(found)]
     blocks += _not_current(report, labels)
     blocks += _how(report, shown)
     if shown:
-        blocks.append(Folded("Every cell's digest, device and command", (_digests(report, shown, labels),)))
+        blocks.append(_every_cell(report, shown, found))
     if report["plan"].get("config_text"):
         blocks.append(Folded("The configuration", (Code(report["plan"]["config_text"].rstrip()),)))
     return tuple(blocks)
@@ -70,14 +74,12 @@ def provenance(report: dict, labels: Labels) -> tuple[Block, ...]:
 
 def _facts(report: dict, shown: list[dict]) -> tuple[tuple[str, str], ...]:
     facts = [("Plan", report["plan"]["name"])]
-    commits = Counter(_commit(c["made"]["commit"], c["made"]["clean"]) for c in shown if c["made"]["commit"])
-    facts.append(("Commit of the cells", _tally(commits)))
-    facts.append(("Hardware", _tally(Counter(str(c["made"]["device"]) for c in shown if c["made"]["device"]))))
-    names = sorted({name for c in shown for name in c["run"].get("versions") or {}})
-    for name in names:
-        facts.append(
-            (f"Version of {name}", _tally(Counter(str((c["run"].get("versions") or {}).get(name)) for c in shown)))
-        )
+    facts.append(("Commit of the cells", _tally(Counter(map(environments.commit, shown)))))
+    facts.append(("Hardware", _tally(Counter(map(environments.hardware, shown)))))
+    facts.append(("System", _tally(Counter(c["made"].get("platform") or "" for c in shown))))
+    facts.append(("CPU threads", _tally(Counter(str(c["made"]["threads"] or "") for c in shown))))
+    for name in sorted({name for c in shown for name in environments.versions(c)}):
+        facts.append((f"Version of {name}", _tally(Counter(str(environments.versions(c).get(name)) for c in shown))))
     facts.append(("Precision", _tally(Counter(str(c["protocol"]["precision"]) for c in shown))))
     facts.append(("Backbone", _tally(Counter(str(c["protocol"]["backbone"]) for c in shown))))
     resumed = sum(bool(c["made"]["resumed"]) for c in shown)
@@ -90,21 +92,6 @@ def _facts(report: dict, shown: list[dict]) -> tuple[tuple[str, str], ...]:
     if spent:
         facts.append(("Time", f"{sum(spent) / 60:.2f} hours over {counted(len(spent), 'cell')}"))
     return tuple((name, value) for name, value in facts if value)
-
-
-def _version_warning(shown: list[dict]) -> list[Block]:
-    """Cells made with different versions of torch are named, since their figures may differ for that alone."""
-    versions: dict[str, list[str]] = {}
-    for cell in shown:
-        version = (cell["run"].get("versions") or {}).get("torch")
-        if version:
-            versions.setdefault(str(version), []).append("/".join((cell["dataset"], cell["model"], cell["transform"])))
-    if len(versions) < 2:
-        return []
-    *fewer, (most, _) = sorted(versions.items(), key=lambda item: (len(item[1]), item[0]))
-    told = "; ".join(f"torch {version}: {listed(sorted(set(cells)))}" for version, cells in fewer)
-    text = "Cells differ in their version of torch, and may differ in their figures for that alone."
-    return [Paragraph(f"{text} {told}; all others: torch {most}.", "note")]
 
 
 def _not_current(report: dict, labels: Labels) -> list[Block]:
@@ -138,41 +125,27 @@ def _how(report: dict, shown: list[dict]) -> list[Block]:
     cells = shown or report["cells"]
     if not cells:
         return []
+    first = cells[0]
+    made, lines = first["made"], []
+    if made.get("commit") and made.get("clean"):
+        lines.append(f"git checkout {shlex.quote(made['commit'])}")
     text = "To make one cell again, here the first one, from the repository's root:"
-    return [Paragraph(text), Code(_reproduce(report, cells[0]))]
+    return [Paragraph(text), Code("\n".join([*lines, reproduce(report, first)]))]
 
 
-def _reproduce(report: dict, cell: dict) -> str:
+def reproduce(report: dict, cell: dict, folder: str | None = None) -> str:
     """The command that makes a cell. Its target comes first: Snakemake's --configfile takes all values that follow."""
     command = report["plan"].get("command") or _COMMAND
-    return f"{command['prefix']} {shlex.quote(cell['folder'] + '/linear.json')} {command['suffix']}".rstrip()
+    file = "linear.json" if cell.get("probed", True) else "labelfree.json"
+    target = f"{folder}/{file}" if folder else shlex.quote(f"{cell['folder']}/{file}")
+    return f"{command['prefix']} {target} {command['suffix']}".rstrip()
 
 
-def _digests(report: dict, shown: list[dict], labels: Labels) -> Table:
-    columns = (Column("Cell", "text"), Column("Digest", "text"), Column("Device", "text"), Column("Command", "text"))
-    rows = []
-    for cell in shown:
-        parts = (
-            cell["dataset"],
-            labels.model(cell["model"]),
-            cell["transform"],
-            f"seed {cell['seed']}",
-        )
-        digest = str(cell["run"].get("digest") or "")[:16]
-        device = str(cell["made"]["device"] or "")
-        rows.append(
-            Row(
-                (
-                    Cell((", ".join(parts),)),
-                    *(Cell((Span(t, "code"),)) for t in (digest, device, _reproduce(report, cell))),
-                )
-            )
-        )
-    return Table(
-        "Digest of settings, code and data (first 16 digits), device and command of every finished cell",
-        columns,
-        tuple(rows),
-    )
+def _every_cell(report: dict, shown: list[dict], found: list[environments.Environment]) -> Folded:
+    """Commands differ in the folder alone, so that stands in the table and the rest of them once above it."""
+    pattern = reproduce(report, shown[0], "FOLDER/SEED")
+    text = ("The command that makes a cell, with its folder and seed from the table: ", Span(pattern, "code"))
+    return Folded("Every cell's digest and command", (Paragraph(text), environments.digests(shown, found)))
 
 
 def _findings(entry: dict) -> list[Block]:
@@ -190,6 +163,7 @@ def _findings(entry: dict) -> list[Block]:
     unreadable = doctor.get("unreadable") or {"count": 0, "first": []}
     named = listed([f"{u['name']} ({u['reason']})" for u in unreadable["first"]], most=10)
     items.append(f"{counted(unreadable['count'], 'unreadable picture')}{f', left out: {named}' if named else ''}.")
+    items += [f"{line[0].upper()}{line[1:]}." for line in warnings(doctor)]
     for name, split in sorted((doctor.get("splits") or {}).items()):
         items += _split_findings(_words(entry, name), split)
     return [Points(tuple(items)), *_classes(entry)]
@@ -246,15 +220,16 @@ def _split_used(entry: dict) -> str:
     return _words(entry, split) if split else "not named"
 
 
-def _split(value: dict) -> str:
-    return f"{value.get('train', 0):,} training, {value.get('test', 0):,} test"
-
-
-def _commit(commit: str, clean: bool | None) -> str:
-    return f"{commit[:12]}{'' if clean else ' with uncommitted changes' if clean is False else ''}"
+def _split(value: dict) -> Text:
+    told = f"{value.get('train', 0):,} training, {value.get('test', 0):,} test"
+    return (f"{told}; sha256 ", Span(value["sha256"], "code")) if value.get("sha256") else told
 
 
 def _tally(counts: Counter) -> str:
     """`x` where all agree, else each value with the number of cells that have it, the most frequent first."""
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return "; ".join(name if len(ordered) == 1 else f"{name} ({counted(n, 'cell')})" for name, n in ordered)
+    if len(ordered) == 1:
+        return ordered[0][0]
+    told = [f"{name or 'not known'} ({counted(n, 'cell')})" for name, n in ordered[:_MOST_VALUES]]
+    rest = len(ordered) - _MOST_VALUES
+    return "; ".join([*told, f"and {rest} more"] if rest > 0 else told)

@@ -2,14 +2,17 @@
 
 Only finished, current, uncollapsed cells of the grid are ranked. Entries are compared in pairs on the same test
 pictures, with Holm's correction over all pairs compared; entries that cannot be told apart from the best share rank 1.
+The tests are those of sslbench/ties.py.
 """
 
+import hashlib
 from pathlib import Path
 from statistics import fmean
 
+import numpy
 import pandas
 
-from sslbench import stats
+from sslbench import seeds, stats, ties
 
 Name = tuple[str, str, str, int]  # dataset, model, transform, seed
 
@@ -21,26 +24,35 @@ def may_rank(cell: dict) -> bool:
 
 
 def read_correct(predictions: Path) -> pandas.Series:
-    """Per test picture (index and label), whether the first guess is right."""
-    table = pandas.read_parquet(predictions, columns=["index", "label", "top1"])
-    right = table["label"] == table["top1"]
-    right.index = pandas.MultiIndex.from_frame(table[["index", "label"]])
-    return right.sort_index()
+    """Per test picture (index and label), whether the first guess is right, in ascending order."""
+    table = pandas.read_parquet(predictions, columns=["index", "label", "top1"]).sort_values(["index", "label"])
+    pictures = pandas.MultiIndex.from_frame(table[["index", "label"]])
+    return pandas.Series((table["label"] == table["top1"]).to_numpy(), pictures)
 
 
 def entries(cells: list[dict], correct: dict[Name, pandas.Series], confidence: float) -> list[dict]:
-    """Cells joined over seeds, in the plan's order, with their ranks in the dataset and in the dataset's transform."""
+    """Cells joined over seeds, in the plan's order, with their ranks in the dataset and in the dataset's transform.
+
+    A ranked entry with several seeds is ranked on their mean, and its comparisons speak of other seeds and pictures.
+    """
     joined: dict[tuple[str, str, str], list[dict]] = {}
     for cell in cells:
         joined.setdefault((cell["dataset"], cell["model"], cell["transform"]), []).append(cell)
     found = {name: _entry(name, group, confidence) for name, group in joined.items()}
-    rights = {name: _right(joined[name], correct) for name, entry in found.items() if entry["ranked"]}
+    sets = {name: right_of(joined[name], correct) for name, entry in found.items() if entry["ranked"]}
+    sets = {name: pictures for name, pictures in sets.items() if pictures[1].size}
+    for name, (_, right) in sets.items():
+        parts = seeds.split(right, confidence)
+        found[name]["spread"] = {key: getattr(parts, key) for key in ("sd", "sd_seeds", "sd_pictures", "low", "high")}
     for dataset in dict.fromkeys(name[0] for name in found):
-        inside = {name: right for name, right in rights.items() if name[0] == dataset}
-        _rank(found, inside, "dataset", confidence)
-        for transform in dict.fromkeys(name[2] for name in inside):
-            column = {name: right for name, right in inside.items() if name[2] == transform}
-            _rank(found, column, "column", confidence)
+        rights = _on_same_pictures({name: pictures for name, pictures in sets.items() if name[0] == dataset})
+        if not rights:
+            continue
+        pairs = ties.all_pairs(rights, confidence)
+        _rank(found, pairs, "dataset", confidence)
+        _against_best(found, pairs, confidence)
+        for transform in dict.fromkeys(name[2] for name in rights):
+            _rank(found, pairs.among(name for name in pairs.names if name[2] == transform), "column", confidence)
     return list(found.values())
 
 
@@ -54,6 +66,7 @@ def _entry(name: tuple[str, str, str], cells: list[dict], confidence: float) -> 
     return {
         "name": list(name),
         "kind": cells[0]["kind"],
+        "probed": cells[0].get("probed", True),
         "family": cells[0]["family"],
         "seeds": [c["seed"] for c in cells],
         "used": [c["seed"] for c in measured],
@@ -76,6 +89,8 @@ def _entry(name: tuple[str, str, str], cells: list[dict], confidence: float) -> 
         "minutes": _mean([c["cost"]["minutes"] for c in measured]),
         "peak_gb": max((c["cost"]["peak_gb"] for c in measured if c["cost"]["peak_gb"]), default=None),
         "memory": next((c["cost"]["memory"] for c in measured if c["cost"]["memory"]), None),
+        "images_per_second": _mean([c["cost"].get("images_per_second") for c in measured]),
+        "energy_joules": _mean([c["cost"].get("energy_joules") for c in measured]),
         "devices": sorted({str(c["made"]["device"]) for c in measured if c["made"]["device"]}),
         "published": {
             metric: _published([c["published"][metric] for c in measured or cells]) for metric in ("top1", "top5")
@@ -84,41 +99,78 @@ def _entry(name: tuple[str, str, str], cells: list[dict], confidence: float) -> 
         "column_tied": None,
         "dataset_rank": None,
         "dataset_tied": None,
+        "column_range": None,
+        "dataset_range": None,
+        "column_bars": [],
+        "dataset_bars": [],
+        "spread": None,
+        "behind": None,
+        "detectable": None,
     }
 
 
 def smallest_difference(entries: list[dict], dataset: str, confidence: float) -> float | None:
     """The smallest true difference that the ranking of a dataset finds with probability 0.8; None below two entries.
 
-    At the level that is left to one pair when all pairs share 1 - confidence, which is cautious next to Holm's steps.
+    Of a pair that is typical of those compared, at the level that is left to one when all share 1 - confidence.
     """
-    ranked = [e for e in entries if e["name"][0] == dataset and e["dataset_rank"] is not None]
-    if len(ranked) < 2:
-        return None
-    pairs = len(ranked) * (len(ranked) - 1) // 2
-    level = (1 - confidence) / pairs
-    return stats.smallest_detectable(ranked[0]["n"], fmean(e["top1"]["value"] for e in ranked), level=level)
+    mine = (e["detectable"] for e in entries if e["name"][0] == dataset and e["dataset_rank"] is not None)
+    return next(mine, None)
 
 
-def _rank(found: dict, rights: dict, scope: str, confidence: float) -> None:
-    """Write rank and number of entries that share it into ``found``; entries on other test pictures stay without."""
-    if not rights:
-        return
-    # A pack made anew with other pictures gives predictions that cannot be paired with the rest: the largest set stays.
-    sets: dict[tuple, list] = {}
-    for name, right in rights.items():
-        sets.setdefault(tuple(right.index), []).append(name)
-    names = max(sets.values(), key=len)
-    ranks = stats.tie_groups({name: rights[name].to_numpy().T for name in names}, 1 - confidence)
-    for rank in ranks:
-        found[rank.name][f"{scope}_rank"] = rank.rank
-        found[rank.name][f"{scope}_tied"] = sum(other.rank == rank.rank for other in ranks)
+def right_of(cells: list[dict], correct: dict[Name, pandas.Series]) -> tuple[str, numpy.ndarray]:
+    """The test pictures' digest and, per seed (rows) and picture, whether the first guess is right.
 
-
-def _right(cells: list[dict], correct: dict[Name, pandas.Series]) -> pandas.DataFrame:
-    """Per test picture (rows) and seed (columns), whether the first guess is right."""
+    Seeds that were tested on other pictures are joined on those which all of them have.
+    """
     names = [(c["dataset"], c["model"], c["transform"], c["seed"]) for c in cells]
-    return pandas.concat([correct[name] for name in names if name in correct], axis=1, join="inner")
+    rows = [correct[name] for name in names if name in correct]
+    if any(not row.index.equals(rows[0].index) for row in rows[1:]):
+        table = pandas.concat(rows, axis=1, join="inner")
+        return _digest(table.index), table.to_numpy(bool).T
+    return _digest(rows[0].index), numpy.array([row.to_numpy() for row in rows])
+
+
+def _digest(pictures: pandas.MultiIndex) -> str:
+    columns = [numpy.ascontiguousarray(pictures.get_level_values(i), numpy.int64) for i in (0, 1)]
+    return hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest()
+
+
+def _on_same_pictures(sets: dict[tuple, tuple[str, numpy.ndarray]]) -> dict[tuple, numpy.ndarray]:
+    """A pack made anew with other pictures gives predictions that cannot be paired with the rest: most entries win."""
+    digests = [digest for digest, _ in sets.values()]
+    if not digests:
+        return {}
+    kept = max(dict.fromkeys(digests), key=digests.count)
+    return {name: right for name, (digest, right) in sets.items() if digest == kept}
+
+
+def _rank(found: dict, pairs: ties.Pairs, scope: str, confidence: float) -> None:
+    """Write rank, the number of entries that share it, the range of ranks that the pairs allow, and critical-difference
+    bars (by number) into ``found``; entries on other test pictures stay without."""
+    level = 1 - confidence
+    ranks = ties.tie_groups(pairs, level)
+    runs = ties.bars(pairs.names, pairs.apart(level))
+    for rank in ranks:
+        entry = found[rank.name]
+        entry[f"{scope}_rank"] = rank.rank
+        entry[f"{scope}_tied"] = sum(other.rank == rank.rank for other in ranks)
+        entry[f"{scope}_range"] = [rank.lowest, rank.highest]
+        entry[f"{scope}_bars"] = [number for number, run in enumerate(runs) if rank.name in run]
+
+
+def _against_best(found: dict, pairs: ties.Pairs, confidence: float) -> None:
+    """Each entry's paired difference to the dataset's most accurate one, and what a typical pair could show.
+
+    ``low`` and ``high`` are that pair's own interval; ``adjusted`` is its p-value among all pairs of the dataset.
+    """
+    best, detectable = pairs.names[0], pairs.smallest_detectable(1 - confidence)
+    for name in pairs.names:
+        found[name]["detectable"] = detectable
+        if name != best:
+            pair = pairs.between(name, best)
+            told = {key: getattr(pair, key) for key in ("difference", "low", "high", "p", "adjusted", "discordant")}
+            found[name]["behind"] = {"name": list(best), **told}
 
 
 def _joined(shares: list[dict], confidence: float) -> dict:

@@ -4,13 +4,15 @@ import csv
 import json
 from pathlib import Path
 
+from sslbench.evaluate.spec import FILES
 from sslbench.report.files import read_json
 from sslbench.report.logs import FEATURES, RESULTS, Stage, error_line, last_line
 from sslbench.report.wording import split_words
 
 CURVE_POINTS = 60  # of a learning curve on the page
 _MOST_HEADER = 10_000_000  # bytes of a features file's header
-_NOT_COLUMNS = {"epoch", "step", "lr", "loss", "ema", "online_top1"}
+_NOT_PARTS = {"epoch", "step", "lr", "loss", "ema", "images"}
+_MEASURED = ("online_", "effective_", "knn")  # columns that begin so measure the features
 
 
 def read_cell(cell: dict, folder: Path, waits_for: Stage | None, data: dict, judged: dict) -> dict:
@@ -35,6 +37,8 @@ def read_cell(cell: dict, folder: Path, waits_for: Stage | None, data: dict, jud
         "curve": read_curve(folder / "curve.csv"),
         "predictions": files["predictions.parquet"] if files["predictions.parquet"].is_file() else None,
     }
+    if not cell.get("probed", True):
+        found["health"] = read_json(folder / FILES["labelfree"]).get("health") or {}
     if cell.get("set_aside"):
         return found | {"status": "set aside", "why": str(cell["set_aside"])}
     if waits_for:
@@ -107,7 +111,7 @@ def read_curve(path: Path) -> dict[str, list[float | None]]:
 
 def loss_parts(curve: dict) -> list[str]:
     """Names of the loss parts among a curve's columns."""
-    return [name for name in curve if name not in _NOT_COLUMNS]
+    return [name for name in curve if name not in _NOT_PARTS and not name.startswith(_MEASURED)]
 
 
 def _differences(then: object, today: object, prefix: str = "") -> list[str]:

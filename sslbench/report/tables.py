@@ -5,8 +5,9 @@ from statistics import NormalDist
 
 from sslbench.report import families
 from sslbench.report.content import Block, Cell, Column, Paragraph, Row, Span, Table, Text
-from sslbench.report.wording import ABSENT, Labels, accuracy, cost, counted, difference, interval, listed
+from sslbench.report.wording import ABSENT, Labels, accuracy, cost, counted, difference, interval, listed, share_of
 
+MANY_TRANSFORMS = 8  # above this a table with one column for each is no longer read across
 _MANY_CLASSES = 20  # above this, top-5 says something that top-1 does not
 _STATES = {
     "missing": ("missing", "not run yet"),
@@ -32,10 +33,16 @@ def accuracy_tables(report: dict, dataset: str, labels: Labels) -> tuple[Block, 
     """Accuracy per model and transform with interval, minutes, memory, rank and marks; top-5 where classes are many."""
     entries = {tuple(e["name"][1:]): e for e in report["entries"] if e["name"][0] == dataset}
     grid = {key: e for key, e in entries.items() if e["kind"] == "grid"}
-    if not entries:
-        return ()
+    if not any(e["probed"] for e in entries.values()):
+        return ()  # nothing is labelled there
     transforms = list(dict.fromkeys(t for _, t in grid))
     models = list(dict.fromkeys(m for m, _ in grid))
+    if len(transforms) > MANY_TRANSFORMS:
+        text = (
+            f"{labels.dataset(dataset)}: {len(transforms)} transforms are too many to stand side by side. Each figure, "
+            f"with its interval and its cost, stands in the leaderboard{_uniform(grid)}."
+        )
+        return Paragraph(text), *_families(report, models)
     metrics = _metrics(report, dataset)
     notes = Notes()
     columns = _heads(transforms, metrics, bool(_uniform(grid)))
@@ -115,7 +122,7 @@ def _figure(entry: dict | None, metric: str, notes: Notes, protocol: dict) -> Ce
     if share["value"] is None:
         return _absent(entry, notes)
     lines.append(accuracy(share["value"]))
-    lines.append(interval(share))
+    lines.append(interval(share_of(entry) if metric == "top1" else share))
     if metric == "top1":
         lines.append(cost(entry))
         lines += _marks(entry)

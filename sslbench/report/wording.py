@@ -32,7 +32,9 @@ class Labels:
 
     def entry(self, entry: dict) -> str:
         """An entry without its dataset: model with transform."""
-        _, model, transform = entry["name"]
+        return self.combination(*entry["name"][1:])
+
+    def combination(self, model: str, transform: str) -> str:
         return self.model(model) if transform == "none" else f"{self.model(model)} with {transform}"
 
     @staticmethod
@@ -86,6 +88,19 @@ def accuracy(value: float | None) -> str:
 
 def interval(share: dict) -> str:
     return "" if share["low"] is None else f"{share['low']:.3f}–{share['high']:.3f}"
+
+
+def share_of(entry: dict) -> dict:
+    """An entry's top-1 with its interval: for another seed and test set where it is ranked over several seeds."""
+    spread = entry.get("spread") or {}
+    if spread.get("low") is None:
+        return entry["top1"]
+    return entry["top1"] | {"low": spread["low"], "high": spread["high"]}
+
+
+def points(value: float) -> str:
+    """A difference of shares as points, by its size."""
+    return f"{100 * abs(value):.1f} points"
 
 
 def difference(value: float) -> str:

@@ -1,6 +1,8 @@
 """A results tree made up by schema: run.json and its neighbours for any number of cells, with simulated predictions."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy
@@ -9,6 +11,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from sslbench import registry
+from tests.by_hand import resealed
 
 GIB = 2**30
 
@@ -55,7 +58,7 @@ class Tree:
                 "content_sha256": "ab" * 32,
             }
             manifest["splits"] = {split: {"train": pictures - 100, "test": 100, "sha256": "cd" * 32}}
-            (pack / "manifest.json").write_text(json.dumps(manifest))
+            self.write(pack / "manifest.json", manifest)
 
     def model(self, name: str, method: str, family: str = "contrastive", title: str = "", **options: object) -> None:
         self.plan["models"][name] = {"method": method, "family": family, "title": title or name, "options": options}
@@ -156,7 +159,7 @@ class Tree:
 
     @staticmethod
     def write(path: Path, value: dict) -> None:
-        path.write_text(json.dumps(value, sort_keys=True))
+        path.write_text(json.dumps(resealed(value) if path.name == "manifest.json" else value, sort_keys=True))
 
     def log(self, cell: dict, text: str, rule: str = "pretrain") -> None:
         self.log_at(f"{rule}/{cell['dataset']}/{cell['model']}/{cell['transform']}/seed{cell['seed']}.log", text)
@@ -194,13 +197,39 @@ def right_for(n: int, count: int) -> numpy.ndarray:
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
     """Two methods, two transforms, one dataset of 1,000 test pictures, nothing finished."""
-    made = Tree(tmp_path)
+    return plain_tree(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def new_tree():
+    """Makes the same tree elsewhere, for what is made once for many tests."""
+    return plain_tree
+
+
+def plain_tree(root: Path) -> Tree:
+    made = Tree(root)
     made.dataset("nette", "imagenette2-160", 13_394, 10)
     made.model("simclr", "simclr", title="SimCLR")
     made.model("byol", "byol", "distillation", title="BYOL")
     made.transform("baseline")
     made.transform("simclr")
     return made
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless Chromium: $SSLBENCH_CHROMIUM, or the first that is installed. Skips where there is none."""
+    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    found = os.environ.get("SSLBENCH_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.skip("no Chromium is installed, and $SSLBENCH_CHROMIUM names none")
+    quiet = ("disable-gpu", "disable-quic", "disable-background-networking", "disable-component-update", "disable-sync")
+    with sync.sync_playwright() as playwright:
+        switches = ["--no-sandbox", "--no-first-run", *(f"--{name}" for name in quiet)]
+        browser = playwright.chromium.launch(executable_path=found, args=switches)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

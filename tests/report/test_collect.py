@@ -6,7 +6,6 @@ import numpy
 import pandas
 import pytest
 
-from sslbench.report import charts
 from sslbench.report.reading import read_curve
 from sslbench.stats import wilson
 
@@ -148,12 +147,3 @@ def test_a_long_curve_is_thinned_with_its_ends_and_measurements_kept(tmp_path) -
     path.write_text("epoch,step,lr,loss\n1,10,0.1,nan\n")
     assert read_curve(path)["loss"] == [None]
     assert read_curve(tmp_path / "none.csv") == {}
-
-
-def test_no_point_of_the_pareto_line_is_beaten_in_both() -> None:
-    rng = numpy.random.default_rng(3)
-    points = [charts.Point(float(x), float(y), 0, str(i), i % 7 == 0) for i, (x, y) in enumerate(rng.random((200, 2)))]
-    line = charts.pareto(points)
-    healthy = [p for p in points if not p.collapsed]
-    beaten = {p.name for p in healthy if any(q.x <= p.x and q.y >= p.y and q != p for q in healthy)}
-    assert {p.name for p in line} == {p.name for p in healthy} - beaten

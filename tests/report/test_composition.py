@@ -1,9 +1,9 @@
 """The study of pairs: each pair's figure in its place of table and heat map, and nothing where there is none."""
 
+import json
 import re
 from pathlib import Path
 
-import numpy
 import pytest
 import yaml
 from test_page import Read, right
@@ -12,7 +12,9 @@ from sslbench.config import load
 from sslbench.errors import UserError
 from sslbench.plan import Plan
 from sslbench.report import composition as module
-from sslbench.report.heatmap import DARKEST, PALEST, Place, heatmap
+from sslbench.report.charts.heat import PALEST, STRONGEST, Place, heat_map
+from sslbench.report.content import Figure, figures
+from sslbench.report.page import build
 from sslbench.report.wording import Labels
 from sslbench.transforms.spec import merge
 
@@ -73,26 +75,38 @@ def test_only_the_pairs_that_tie_with_the_best_are_shaded(study):
     assert re.findall(r'<td class="number best"><span class="first">([\d.]+)', table) == ["0.800", "0.800"]
 
 
+def drawn(tree) -> tuple[Figure, list[dict]]:
+    (figure,) = (f for f in figures(build(tree.report(), {})) if f.name.startswith("composition--"))
+    return figure, json.loads(figure.spec)["data"]["values"]
+
+
 def test_the_heat_map_says_the_same_and_its_told_words_name_highest_and_lowest(study):
-    html, text = study.pages()
-    drawing = html[html.index('<svg class="heatmap"') :]
-    drawing = drawing[: drawing.index("</svg>")]
-    hints = dict(re.findall(r"<title>(\w+, \w+): ([\d.]+(?:, collapsed)?)</title>", drawing))
-    assert hints == {
-        "crop, crop": "0.600", "crop, color": "0.800", "crop, blur": "0.500",
-        "color, crop": "0.800", "color, color": "0.400", "color, blur": "0.300, collapsed",
-        "blur, crop": "0.500", "blur, color": "0.350",
-    }  # fmt: skip
-    shades = [float(value) for value in re.findall(r'fill-opacity="([\d.]+)"', drawing)]
-    values = [0.6, 0.8, 0.5, 0.8, 0.4, 0.3, 0.5, 0.35]
-    assert shades == pytest.approx([PALEST + (DARKEST - PALEST) * (v - 0.3) / 0.5 for v in values], abs=6e-4)
-    assert drawing.count("heat empty") == 1 and drawing.count("heat crossed") == 1
+    figure, rows = drawn(study)
+    assert {(row["row"], row["column"]): (row["text"], row["hint"], "state" in row) for row in rows} == {
+        ("crop", "crop"): ("0.600", "crop", False),
+        ("crop", "color"): ("0.800", "crop+color", False),
+        ("crop", "blur"): ("0.500", "crop+blur", False),
+        ("color", "crop"): ("0.800", "crop+color", False),
+        ("color", "color"): ("0.400", "color", False),
+        ("color", "blur"): ("0.300", "color+blur", True),
+        ("blur", "crop"): ("0.500", "crop+blur", False),
+        ("blur", "color"): ("0.350", "blur+color", False),
+    }
+    assert all(row["range"] == "0.569–0.630" for row in rows if row["text"] == "0.600")
+    for row in rows:
+        if "state" not in row:  # the collapsed one lends its value to no scale
+            shade = PALEST + (STRONGEST - PALEST) * (row["top1"] - 0.35) / 0.45
+            assert row["shade"] == pytest.approx(shade, abs=1e-4) and row["side"] == "above"
+    assert "shade" not in next(row for row in rows if "state" in row)
     told = "Highest: crop+color (0.800), crop (0.600) and crop+blur (0.500); lowest: color+blur (0.300). Collapsed"
-    assert told in html and told in text
+    html, text = study.pages()
+    assert told in html and told in text and told in figure.told
 
 
 def test_one_figure_makes_no_heat_map_and_equal_ones_a_pale_one():
-    assert heatmap(["a"], ["a", "b"], [[Place(0.5), Place(0.5)]], "t", ("x", "y")).count(f'opacity="{PALEST:.3f}"') == 2
+    places = {("a", "a"): Place(0.5, ""), ("a", "b"): Place(0.5, "")}
+    figure = heat_map(["a"], ["a", "b"], places, "t", "", ("t",), ("x", "y"))
+    assert [row["shade"] for row in json.loads(figure.spec)["data"]["values"]] == [PALEST, PALEST]
     entries = {"top1": {"value": 0.5, "low": 0.4, "high": 0.6}, "collapsed": 0, "kind": "grid", "dataset_rank": None}
     entry = entries | {"states": {"done": 1}, "name": ["d", "m", "a"]}
     report = {"plan": {"composition": {"rows": ["a"], "columns": ["a", "b"], "places": [["a", "a+b"]]}}, "cells": []}
@@ -109,7 +123,8 @@ def test_without_the_key_there_is_no_such_section(tree, labels):
 def test_hostile_names_of_operations_are_text(study):
     study.plan["composition"] |= {"rows": ["<script>", "b", "c"], "columns": ['"><script>', "|", "`"]}
     html, text = study.pages()
-    assert "script" not in Read(html).tags and "<script" not in text
+    own = 2 + html.count('<script type="application/json">')  # the page's, the charts', and each chart's own
+    assert Read(html).tags.count("script") == own and "<script" not in text
 
 
 def test_the_shipped_study_is_figure_5_and_a_crop_after_another_is_that_in_the_other_order():
@@ -147,4 +162,3 @@ def test_a_study_of_transforms_that_are_not_there_is_one_line(change, message):
 
 def test_equal_results_give_equal_bytes(study):
     assert study.pages() == study.pages()
-    assert numpy.isfinite([float(v) for v in re.findall(r'fill-opacity="([\d.]+)"', study.pages()[0])]).all()

@@ -1,0 +1,114 @@
+"""What a reader takes along: every figure as CSV and JSON, inside the page, so that the page stays one file.
+
+cells.csv, entries.csv and claims.csv stand there as they are. One archive holds them, the same as JSON, and each table
+of the page as it is shown. docs/tables.md says what the columns hold.
+"""
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import PurePath
+
+from sslbench.report import tidy
+from sslbench.report.content import Block, File, Files, Paragraph, Section, Span, Table, Text, spans
+
+_LONGEST = 60  # characters of a file's name in the archive
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the archive's clock stands still: equal tables give equal bytes
+
+
+def blocks(report: dict, sections: Iterable[Section]) -> tuple[Block, ...]:
+    """The downloads of a page that is made of ``report`` and ``sections``."""
+    if not report["cells"]:
+        return ()
+    found = {name: make(report) for name, make in _TABLES.items()}
+    kept = {name: rows for name, rows in found.items() if rows}
+    archive = _archive(kept, shown(sections))
+    collected = _collected(report)
+    items = [
+        File(
+            f"{name}.csv",
+            _TOLD[name],
+            "text/csv;charset=utf-8",
+            tidy.text(rows).encode(),
+            f"{collected}/{name}.csv" * (name == "cells"),
+        )
+        for name, rows in kept.items()
+    ]
+    name = f"{report['plan']['name']}-tables.zip"
+    items.append(File(name, "all of these, also as JSON, and every table of this page", "application/zip", archive))
+    told = (
+        "What the columns hold: ",
+        Span("docs/tables.md", "code"),
+        ". Everything that this page shows, in one file: ",
+    )
+    return (Files(tuple(items)), Paragraph((*told, Span(f"{collected}/report.json", "code"), "."), "faint"))
+
+
+def shown(sections: Iterable[Section]) -> list[dict]:
+    """Every table of the page as plain values, in the page's order."""
+    tables = []
+    for section in sections:
+        for title, held in (("", section.blocks), *((part.title, part.blocks) for part in section.parts)):
+            for table in _tables(held):
+                tables.append({"section": section.title, "part": title, **_values(table)})
+    return tables
+
+
+def _tables(held: Iterable[Block]) -> Iterator[Table]:
+    for block in held:
+        if block.kind == "table":
+            yield block
+        elif block.kind == "folded":
+            yield from _tables(block.blocks)
+
+
+def _values(table: Table) -> dict:
+    columns = [" ".join(filter(None, (column.title, column.hint))) for column in table.columns]
+    rows = []
+    for row in table.rows:
+        cells = [[" | ".join(map(plain, cell.lines))] + [""] * (cell.across - 1) for cell in row.cells]
+        rows.append([text for group in cells for text in group])
+    return {"caption": table.caption, "columns": columns, "rows": rows, "notes": list(map(plain, table.notes))}
+
+
+def plain(text: Text) -> str:
+    return "".join(piece.text if isinstance(piece, Span) else piece for piece in spans(text))
+
+
+def _archive(kept: dict[str, list[dict]], tables: list[dict]) -> bytes:
+    files = {}
+    for name, rows in kept.items():
+        files[f"{name}.csv"] = tidy.text(rows)
+        files[f"{name}.json"] = _json(rows)
+    for number, table in enumerate(tables, 1):
+        name = re.sub(r"[^a-z0-9]+", "-", " ".join((table["section"], table["part"], table["caption"])).lower())
+        rows = [dict(enumerate(row)) for row in (table["columns"], *table["rows"])]
+        files[f"page/{number:02}-{name.strip('-')[:_LONGEST].strip('-')}.csv"] = tidy.text(rows).partition("\n")[2]
+    files["page.json"] = _json(tables)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.create_system, entry.external_attr = 3, 0o644 << 16  # the same whatever system writes it
+            archive.writestr(entry, text)
+    return out.getvalue()
+
+
+def _json(rows: list[dict]) -> str:
+    return "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows) + "\n]\n"
+
+
+def _collected(report: dict) -> str:
+    """The folder of what collect wrote, as the cells' own folders begin."""
+    return str(PurePath(report["cells"][0]["folder"]).parents[3] / "collected" / report["plan"]["name"])
+
+
+_TABLES = {"cells": tidy.cells, "entries": tidy.entries, "claims": tidy.claims}
+_TOLD = {
+    "cells": "a row per dataset, model, transform and seed",
+    "entries": "a row per dataset, model and transform, over its seeds: ranks, ties, differences to the best",
+    "claims": "a row per comparison that decides what the articles conclude",
+}

@@ -1,0 +1,22 @@
+"""What the top of the page says of entries beside their references."""
+
+import numpy
+import pytest
+
+from tests.report.conftest import right_for
+
+LABELS = numpy.arange(1000) % 10
+
+
+@pytest.mark.parametrize(("right", "backbone", "said"), [(300, "resnet18", True), (390, "resnet18", False),
+                                                         (300, "resnet50", False)])  # fmt: skip
+def test_an_entry_is_called_worse_than_untrained_only_beyond_its_interval_and_on_the_same_network(
+    tree, right, backbone, said
+):
+    """1,000 pictures: the untrained network has 400 right, and 95 % intervals are about 3 points to either side."""
+    tree.model("random", "random", "reference", title="Random initialisation")
+    tree.finish(tree.cell("nette", "random", "none", epochs=0), right_for(1000, 400), LABELS)
+    tree.finish(tree.cell("nette", "simclr", "baseline"), right_for(1000, 600), LABELS)
+    tree.finish(tree.cell("nette", "byol", "baseline", backbone=backbone), right_for(1000, right), LABELS)
+    _, text = tree.pages()
+    assert ("Worse than the same network untrained, though not collapsed: BYOL with baseline." in text) == said

@@ -25,6 +25,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/downstream.smk"
+include: "workflow/rules/look.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/export.smk"
 
@@ -39,6 +40,7 @@ localrules:
     all,
     fetch,  # where the network is
     collect,
+    album,
     report,
     report_now,
 
@@ -51,6 +53,7 @@ rule all:
 
 onstart:
     check_start(workflow)
+    fingerprint.keep_parsed()
     share_imports(workflow)
 
 

@@ -10,12 +10,13 @@ process's peak resident set. The limits hold for both together in seconds, for e
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 from benchmarks import bench, simulated
-from benchmarks.scale import COLLECT, REPORT, Step, measured, show
+from benchmarks.scale import COLLECT, REPORT, ROOT, Step, measured, show
 from sslbench.canonical import canonical
 from sslbench.folding import fold
 
@@ -29,8 +30,11 @@ pstats.Stats(profile).sort_stats("cumulative").print_stats(45)
 
 
 def prepared(folder: Path, seeds: int) -> int:
-    """The project with its results in ``folder``, unless it is there already; the number of cells, references too."""
-    if not (folder / "plan.json").exists():
+    """The project with its results in ``folder``, or today's code beside those there; the number of runs in it."""
+    if (folder / "plan.json").exists():
+        shutil.rmtree(folder / "sslbench")
+        shutil.copytree(ROOT / "sslbench", folder / "sslbench", ignore=shutil.ignore_patterns("__pycache__"))
+    else:
         plan = simulated.project(folder, simulated.ARTICLE, "seeds", seeds)
         simulated.finish(folder, plan)
         (folder / "plan.json").write_text(canonical(fold(plan.report([]))))

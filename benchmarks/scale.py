@@ -192,7 +192,7 @@ def measure(folder: Path, cells: int, by: str, seconds: float, jobs: bool = True
     grid.bytes |= {path.name: path.stat().st_size for path in sorted(out.iterdir())}
     if not jobs:
         return grid
-    for name in ("gallery.json", "cells.csv", "report.json"):
+    for name in ("gallery.json", "album.json", "cells.csv", "report.json"):
         target = folder / "results" / "collected" / plan.config.name / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text("{}")

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
+from sslbench.errors import UserError
 from sslbench.strict import Name, Positive, Strict, either
 
 # As Slurm takes them, and safe in a shell. Several partitions are a comma-separated list: it takes the first free one.
@@ -56,6 +57,7 @@ class Jobs(Strict):
     embed: Job = Job(memory_mb=16000, gpus="auto")
     evaluate: Job = Job()
     labelfree: Job = Job(memory_mb=16000, gpus="auto")
+    look: Job = Job(minutes=15)
     retrieve: Job = Job()
     adapt: Job = Job(minutes=120)
     finetune: Job = Job(memory_mb=16000, minutes=240, gpus="auto")
@@ -100,13 +102,30 @@ class Compute(Strict):
             return self.pack_jobs
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-    def asked(self, rule: str, dataset: str, device: str, local: bool = False) -> dict[str, int | str | None]:
+    def check_devices(self) -> None:
+        """Raises UserError where a pretraining on several GPUs would ask a scheduler for fewer."""
+        if self.device == "cpu" or self.devices == 1:
+            return
+        job = self.jobs.pretrain
+        named = {"": job.gpus} | {f".datasets.{name}": own.gpus for name, own in job.datasets.items()}
+        for where, gpus in named.items():
+            # With auto the device may turn out to be the CPU, for which 0 is right.
+            if isinstance(gpus, int) and (self.device == "auto") <= gpus < self.devices:
+                raise UserError(
+                    f"config: compute.jobs.pretrain{where}.gpus is {gpus}, and compute.devices is {self.devices}: set "
+                    f"it to auto, or to {self.devices}"
+                )
+
+    def asked(
+        self, rule: str, dataset: str, device: str, devices: int = 1, local: bool = False
+    ) -> dict[str, int | str | None]:
         """Snakemake's resources of one job.
 
         Args:
             rule: one of Jobs.
             dataset: whose pictures it works on.
             device: ``cpu`` or ``cuda``, what ``device`` stands for here.
+            devices: how many the job computes on.
             local: whether Snakemake runs jobs itself, where nothing is grouped.
 
         Returns:
@@ -116,8 +135,7 @@ class Compute(Strict):
         job = self._job(rule, dataset)
         # Jobs of one group must agree in what is a name, and a model of no GPUs is none.
         leading = self._job("embed", dataset) if self.grouped and rule in GROUPED and not local else job
-        whole = self.devices if rule == "pretrain" else 1
-        gpus = whole * (device == "cuda") if leading.gpus == "auto" else leading.gpus
+        gpus = devices * (device == "cuda") if leading.gpus == "auto" else leading.gpus
         return {
             "mem_mb": job.memory_mb,
             "runtime": job.minutes,

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, TextIO
 import safetensors.torch
 import torch
 
+from sslbench import sources
 from sslbench.canonical import document
 from sslbench.data.packed import PackedSet
 from sslbench.engine import checkpoint
 from sslbench.engine.devices import computing
 from sslbench.engine.ledger import Ledger, versions
 from sslbench.engine.placement import place
-from sslbench.engine.processes import together
+from sslbench.engine.processes import process_group
 from sslbench.engine.progress import Progress
 from sslbench.engine.store import Entry, digest, locked
 from sslbench.engine.tensorboard import Board
@@ -95,7 +96,7 @@ def fit(
             world = devices if settings["train"]["epochs"] > 0 else 1
             check_shares(settings["train"], world)
             job = {"settings": settings, "pack": str(pack), "device": device, "threads": threads}
-            job |= {"placement": placement, "views": views}
+            job |= {"placement": placement, "views": views, "sources": sources.taken()}
             with computing(device, threads, settings["train"], world=world) as where:
                 ledger = Ledger(where, threads)
                 with contextlib.ExitStack() as until_trained:
@@ -104,9 +105,10 @@ def fit(
                         shown.say(place(packed, where, placement))
                         if not where.cuda:
                             shown.say(library.configure(views))
-                        fabric = until_trained.enter_context(together(job, world, where.cuda, shown.say))
+                        fabric = until_trained.enter_context(process_group(job, world, where.cuda, shown.say))
                         training = Training(settings, packed, where, ledger)
                         until_trained.enter_context(contextlib.closing(training))
+                        sources.still_there()
                         resume(training, entry, shown, fabric)
                     board = Board(tensorboard, shown.say) if tensorboard else None
                     run(training, entry, shown, stop, checkpoint_minutes * 60, board)
@@ -114,6 +116,7 @@ def fit(
                     shown.say(compiled.report())
                 identity = {"settings": settings, "code": code, "data": data, "digest": key}
                 with ledger.section("publish"):
+                    sources.still_there(late=True)
                     files = finished_files(training, identity)
                 entry.publish(files | {"ledger.json": document(ledger.document())})
         entry.link([Path(path) for path in outputs.values()])

@@ -10,7 +10,7 @@ from tests.staleness.small_grid import CELLS, REFERENCES
 
 SIMCLR = "sslbench/methods/simclr/model.py"
 PER_DATASET = 4 * 3 + 2  # cells and references
-REPORTED = {"collect": 1, "report": 1, "all": 1}
+REPORTED = {"collect": 1, "album": 1, "report": 1, "all": 1}
 TASKS = ["retrieve", "adapt", "finetune"]
 
 
@@ -112,15 +112,15 @@ def test_a_change_retrains_exactly_the_cells_that_depend_on_it(project, change, 
     [
         (
             lambda p: p.configure(evaluation__knn={"k": [20, 100], "temperature": 0.1}),
-            {"evaluate": CELLS + REFERENCES, "collect": 1, "report": 1, "all": 1},
+            {"evaluate": CELLS + REFERENCES} | REPORTED,
         ),
         (
             lambda p: p.edit("sslbench/evaluate/knn.py", "import torch", "import torch\n\nSEEN = 0"),
-            {"evaluate": CELLS + REFERENCES, "collect": 1, "report": 1, "all": 1},
+            {"evaluate": CELLS + REFERENCES} | REPORTED,
         ),
         (
             lambda p: p.configure(evaluation__resize_ratio=1.1),
-            dict.fromkeys(["embed", "evaluate", "labelfree"], CELLS + REFERENCES) | REPORTED,
+            dict.fromkeys(["embed", "evaluate", "labelfree", "look"], CELLS + REFERENCES) | REPORTED,
         ),
         (
             lambda p: p.edit("sslbench/report/templates/page.html.j2", "</body>", "<p></p></body>"),

@@ -80,6 +80,7 @@ def test_they_pass_the_tests_that_the_pages_name(extended):
             shutil.copy(source, target)
     for words, least in (
         (["tests/conformance/test_methods.py", "-k", METHOD], 8),
+        (["tests/parity/test_several_devices.py", "-k", METHOD], 2),
         (["tests/conformance/test_transforms.py", "-k", f"{OPERATION} or {TRANSFORM} or one_to_one"], 12),
         (["tests/parity/test_ops_posterize.py"], 3),
     ):

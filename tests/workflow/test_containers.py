@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -120,6 +121,61 @@ def test_the_containers_first_process_hands_sigterm_on_and_waits_for_the_job(tmp
     assert (tmp_path / "checkpoint").exists()
 
 
+# Fails in a way until asked as often as a file beside it says, then answers.
+FLAKY = """#!{python}
+import pathlib, sys
+left = pathlib.Path(__file__ + ".left")
+count = int(left.read_text())
+left.write_text(str(count - 1))
+if count > 0:
+    print({junk!r})
+    sys.exit("Unable to connect to the server: net/http: TLS handshake timeout" if {fails} else 0)
+print({answer!r})
+"""
+ANSWERS = {
+    ("kubernetes", "success"): '{"status": {"conditions": [{"type": "Complete", "status": "True"}]}}',
+    ("kubernetes", "failed"): "",  # kubectl get --ignore-not-found of a job that is gone
+    ("aws-batch", "success"): '{"jobs": [{"status": "SUCCEEDED"}]}',
+    ("aws-batch", "failed"): '{"jobs": []}',
+}
+
+
+@pytest.mark.parametrize("fails", [True, False], ids=["fails", "prints something else"])
+@pytest.mark.parametrize(("profile", "state"), ANSWERS)
+def test_a_state_that_cannot_be_learned_does_not_end_the_run(profile, state, fails, tmp_path, monkeypatch, capfd):
+    """Snakemake ends with all its jobs where a status command fails."""
+    jobs = jobs_module(profile)
+    program = tmp_path / "program"
+    answer = ANSWERS[profile, state]
+    program.write_text(FLAKY.format(python=sys.executable, junk="<html>", fails=fails, answer=answer))
+    program.chmod(0o755)
+    left = tmp_path / "program.left"
+    monkeypatch.setattr(jobs, "KUBECTL" if profile == "kubernetes" else "AWS", str(program))
+    monkeypatch.setattr(sys.modules["containers"], "PAUSE", 0.0)
+    tries = sys.modules["containers"].TRIES
+    left.write_text(str(tries - 1))
+    assert jobs.status("job-1") == state
+    left.write_text("1000")
+    assert jobs.status("job-1") == "running"
+    assert left.read_text() == str(1000 - tries)
+    assert "no answer about job-1, 5 times; taken to be running" in capfd.readouterr().err
+
+
+def test_one_job_that_cannot_be_cancelled_leaves_no_other_running(monkeypatch):
+    jobs = jobs_module("kubernetes")
+    cancelled = []
+
+    def cancel(job: str) -> None:
+        cancelled.append(job)
+        if job == "a":
+            sys.exit("sslbench: kubectl failed")
+
+    monkeypatch.setattr(sys, "argv", ["jobs.py", "a", "b"])
+    with pytest.raises(SystemExit) as ended:
+        jobs.main(None, None, cancel)
+    assert (cancelled, ended.value.code) == (["a", "b"], 1)
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_workflow_runs_as_jobs_of_the_platform_and_a_failed_one_again(profile, tmp_path):
     pytest.importorskip(
@@ -161,6 +217,31 @@ def planned(tmp_path_factory) -> tuple[Finished, Counter]:
     """A grid of which nothing is made, and what a local run of it would do."""
     project = Finished(tmp_path_factory.mktemp("planned") / "project", GRID)
     return project, project.would_run()
+
+
+def test_the_random_reference_asks_for_one_of_several_devices(planned):
+    settings = ["--cores", "8", "--resources", "gpu=4", "--config", "compute={device: cuda, devices: 2, threads: 3}"]
+    done = planned[0].snakemake("-n", *settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    jobs = re.findall(
+        r"^rule pretrain:.*?model=(\w+).*?threads: (\d+).*?gpu=(\d+)", done.stdout + done.stderr, re.S | re.M
+    )
+    asked = Counter((model == "random", threads, gpus) for model, threads, gpus in jobs)
+    assert asked == {(False, "6", "2"): CELLS + REFERENCES - 2, (True, "3", "1"): 2}
+
+
+def test_a_cluster_run_that_would_train_on_cpus_by_mistake_is_refused(planned, monkeypatch):
+    """As where --config replaces the profile's `compute={device: cuda}`."""
+    pytest.importorskip(
+        "snakemake_executor_plugin_cluster_generic", reason="no snakemake-executor-plugin-cluster-generic"
+    )
+    project = planned[0]
+    settings = ["--workflow-profile", "profiles/kubernetes", "--config", "compute={device: cpu, allow_cpu: false}"]
+    monkeypatch.setenv("KUBECTL", "false")
+    done = project.snakemake(*settings)
+    assert done.returncode != 0
+    assert "sslbench: compute.device is cpu, which has no GPU: the cluster's jobs would" in done.stdout + done.stderr
+    assert "--config compute=" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("profile", ["slurm", *PROFILES])

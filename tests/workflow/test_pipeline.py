@@ -2,6 +2,7 @@
 
 import json
 import re
+import zipfile
 
 import pandas as pd
 import pytest
@@ -24,7 +25,7 @@ def cells(project):
 def test_every_cell_leaves_its_files(finished):
     expected = {
         "backbone.safetensors", "run.json", "ledger.json", "curve.csv", "features-train.safetensors",
-        "features-test.safetensors", "linear.json", "predictions.parquet", "knn.json", "health.json", "labelfree.json",
+        "features-test.safetensors", "linear.json", "predictions.parquet", "knn.json", "health.json", "labelfree.json", "look.json",
     }  # fmt: skip
     for cell in cells(finished):
         assert {path.name for path in cell.iterdir()} == expected
@@ -60,6 +61,27 @@ def test_the_accuracy_is_what_the_stored_predictions_say(finished):
         top5 = predictions[[f"top{i}" for i in range(1, 6)]].eq(predictions["label"], axis=0).any(axis=1).mean()
         assert linear["top5"] == pytest.approx(top5)
         assert linear["n"] == len(predictions)
+
+
+def test_snakemakes_own_report_holds_every_curve_and_the_page_with_captions_and_needs_no_network(finished, monkeypatch):
+    pytest.importorskip("pygments", reason="Snakemake's report highlights code with it")
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # where nobody answers
+    for name in ("snakemake.html", "snakemake.zip"):
+        done = finished.run(TINY, "--report", name)
+        assert done.returncode == 0, done.stderr[-3000:]
+    page = (finished.folder / "snakemake.html").read_text()
+    flat = " ".join(page.replace("\\n", " ").split())
+    assert not re.search(r"""\b(?:src|href)=["']?(?:https?:)?//""", page)
+    assert "Which self-supervised method and which image transform work best" in flat
+    assert "The learning curve of vicregl-0.50 with the transform dcl on drawn, seed 0" in flat
+    with zipfile.ZipFile(finished.folder / "snakemake.zip") as archive:
+        held = {name: archive.read(name) for name in archive.namelist()}
+    for cell in cells(finished):
+        assert (cell / "curve.csv").read_bytes() in held.values()
+        assert (cell / "linear.json").read_bytes() in held.values()
+    assert (finished.folder / "reports/tiny/report.html").read_bytes() in held.values()
+    assert (finished.folder / "results/collected/tiny/cells.csv").read_bytes() in held.values()
 
 
 def test_going_back_to_yesterdays_settings_trains_nothing(finished):
@@ -128,7 +150,7 @@ def test_a_failed_run_says_so_last_and_keeps_what_is_finished(finished):
     assert "diverged" in our_line(done)
     assert (
         "snakemake --cores 1 report_now --configfile overlay.yaml"
-        in done.stderr[done.stderr.index("Some jobs failed") :]
+        in done.stderr[done.stderr.index("sslbench: some jobs failed") :]
     )
     assert cells(finished)[0].exists()
     now = finished.run(overlay, "report_now")

@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from sslbench import cost, downstream, registry, runlock, warm
+from sslbench import cost, downstream, fingerprint, registry, runlock, sources, warm
 from sslbench import plan as planning
 from sslbench.canonical import canonical
 from sslbench.cells import encoding
@@ -27,8 +27,10 @@ def one_line(function, *arguments):
         sys.exit(f"sslbench: {error}")
 
 
+fingerprint.recall_parsed()
 CONFIG = one_line(load, config)
 PLAN = one_line(planning.Plan, CONFIG)
+one_line(PLAN.check_targets, sys.argv[1:])
 DEVICE = cost.device(CONFIG)
 DATA, RESULTS = CONFIG.paths.data, CONFIG.paths.results
 CELL = f"{RESULTS}/{{dataset}}/{{model}}/{{transform}}/seed{{seed}}"
@@ -76,6 +78,12 @@ def collected():
     return finished(PLAN.runnable) + curves + [f"{DATA}/packed/{pack}/doctor.json" for pack in PLAN.used_packs]
 
 
+def looked():
+    """What the album is made of beside the report's figures: of several seeds, the first stands for its entry."""
+    first = {cell.names[:3]: cell for cell in reversed(PLAN.runnable) if cell.probed}
+    return [f"{cell.folder}/look.json" for cell in first.values()]
+
+
 def judged(cell):
     """The files that say how good a finished cell is, by name; without labels there are only the measures that need none."""
     names = ["linear", "knn", "health"] if cell.probed else ["labelfree"]
@@ -83,22 +91,27 @@ def judged(cell):
 
 
 def check_start(workflow):
-    """Stop before the first job where pictures are missing, or the GPU; a cluster's login node needs none."""
+    """Stop before the first job where pictures are missing, or the GPU; a cluster's login node needs none, but a device."""
     cells = [cell_of(job.wildcards) for job in workflow.dag.needrun_jobs() if job.rule.name == "pretrain"]
     trained = [cell for cell in cells if cell.transform is not None]
     if trained and workflow.is_main_process:
         one_line(PLAN.require_pictures, trained)
-        one_line(planning.require_models, trained)
+        one_line(planning.require_models, trained, CONFIG.compute.devices)
         if workflow.local_exec:
             one_line(cost.stop_without_gpu, CONFIG, trained)
-    if workflow.is_main_process and workflow.local_exec:
-        tuned = sum(job.rule.name == "finetune" for job in workflow.dag.needrun_jobs())
-        one_line(cost.stop_tuning_without_gpu, CONFIG, tuned)
+        else:
+            one_line(cost.stop_cluster_without_gpu, CONFIG, "pretrain", [cell.dataset.name for cell in trained])
+    tuned = [job.wildcards.dataset for job in workflow.dag.needrun_jobs() if job.rule.name == "finetune"]
+    if tuned and workflow.is_main_process:
+        if workflow.local_exec:
+            one_line(cost.stop_tuning_without_gpu, CONFIG, len(tuned))
+        else:
+            one_line(cost.stop_cluster_without_gpu, CONFIG, "finetune", tuned)
 
 
 def share_imports(workflow):
     """Let the jobs that need torch find this process, where they run below it and there are several."""
-    names = {"pretrain", "embed", "evaluate", *downstream.FILES}
+    names = {"pretrain", "embed", "evaluate", "look", *downstream.FILES}
     heavy = [job for job in workflow.dag.needrun_jobs() if job.rule.name in names]
     if workflow.is_main_process:
         os.environ.pop(warm.RUN, None)
@@ -165,12 +178,20 @@ def embed_settings(cell):
     }
 
 
-def asked(name, dataset_of=lambda wildcards: wildcards.dataset):
+def devices_of(wildcards):
+    """How many devices pretrain a cell. The random reference has nothing to share."""
+    return CONFIG.compute.devices if cell_of(wildcards).transform else 1
+
+
+def asked(name, dataset_of=lambda wildcards: wildcards.dataset, devices=lambda wildcards: 1):
     """What a job of the rule ``name`` asks of a scheduler, each as a function of its wildcards."""
 
     def one(resource):
         def value(wildcards):
-            return CONFIG.compute.asked(name, dataset_of(wildcards), DEVICE, local=workflow.local_exec)[resource]
+            found = CONFIG.compute.asked(
+                name, dataset_of(wildcards), DEVICE, devices(wildcards), local=workflow.local_exec
+            )
+            return found[resource]
 
         return value
 

@@ -22,7 +22,7 @@ rule embed:
         **asked("embed"),
     params:
         settings=lambda wc: canonical(embed_settings(cell_of(wc))),
-        code=lambda wc: code_digest("sslbench.evaluate.embed", "workflow/scripts/embed.py"),
+        code=lambda wc: code_digest(*sources.roots("embed", {})),
     script:
         "../scripts/embed.py"
 
@@ -58,6 +58,6 @@ rule evaluate:
         **asked("evaluate"),
     params:
         settings=lambda wc: canonical(CONFIG.evaluation.model_dump(mode="json", exclude={"resize_ratio", *APART})),
-        code=lambda wc: code_digest("sslbench.evaluate.evaluate", "workflow/scripts/evaluate.py"),
+        code=lambda wc: code_digest(*sources.roots("evaluate", {})),
     script:
         "../scripts/evaluate.py"

@@ -22,9 +22,9 @@ rule pretrain:
         "logs/benchmarks/pretrain/{dataset}/{model}/{transform}/seed{seed}.tsv"
     conda:
         "../../envs/train.yaml"
-    threads: CONFIG.compute.threads * CONFIG.compute.devices
+    threads: lambda wc: CONFIG.compute.threads * devices_of(wc)
     resources:
-        **asked("pretrain"),
+        **asked("pretrain", devices=devices_of),
     params:
         settings=lambda wc: cell_of(wc).text,
         code=lambda wc: code_digest(*cell_of(wc).code_roots, planning.PRETRAIN_SCRIPT),

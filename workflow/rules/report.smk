@@ -57,14 +57,40 @@ rule collect:
         "../scripts/collect.py"
 
 
+rule album:
+    """What the models see: thumbnails, nearest neighbours, maps and confusions of every entry."""
+    input:
+        report=rules.collect.output.report,
+        looks=lambda wc: looked(),
+    output:
+        COLLECTED / "album.json",
+    log:
+        f"logs/report/{CONFIG.name}/album.log",
+    benchmark:
+        f"logs/benchmarks/report/{CONFIG.name}/album.tsv"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        settings=canonical({}),
+        code=lambda wc: code_digest("sslbench.report.album", "workflow/scripts/album.py"),
+    script:
+        "../scripts/album.py"
+
+
 rule report:
     """The page, in HTML and in Markdown."""
     input:
         report=rules.collect.output.report,
         gallery=rules.gallery.output,
+        album=rules.album.output,
     output:
         html=report(REPORT[0], caption="../report/page.rst", category="Report", labels={"what": "the page"}),
         markdown=REPORT[1],
+        charts=directory(REPORTS / "report-charts"),
     log:
         f"logs/report/{CONFIG.name}/report.log",
     benchmark:

@@ -9,8 +9,9 @@ if __name__ == "__main__":
     share_imports()
     from sslbench.engine.slots import gpu_job
     from sslbench.evaluate.embed import embed
+    from sslbench.sources import as_planned
 
-    with gpu_job(snakemake) as (log, compute):
+    with gpu_job(snakemake) as (log, compute), as_planned("embed", snakemake.params):
         settings = json.loads(snakemake.params.settings)
         embed(
             settings,

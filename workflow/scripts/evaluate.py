@@ -10,8 +10,9 @@ if __name__ == "__main__":
     from sslbench.config import Compute
     from sslbench.errors import job_log
     from sslbench.evaluate.evaluate import evaluate
+    from sslbench.sources import as_planned
 
-    with job_log(snakemake.log[0]) as log:
+    with job_log(snakemake.log[0]) as log, as_planned("evaluate", snakemake.params):
         files = snakemake.input
         evaluate(
             {"train": Path(files.train), "test": Path(files.test)},

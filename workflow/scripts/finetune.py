@@ -10,8 +10,9 @@ if __name__ == "__main__":
     from sslbench.engine.slots import gpu_job
     from sslbench.errors import about
     from sslbench.evaluate.finetune import finetune
+    from sslbench.sources import as_planned
 
-    with gpu_job(snakemake) as (log, compute), about("evaluation.finetune"):
+    with gpu_job(snakemake) as (log, compute), as_planned("finetune", snakemake.params), about("evaluation.finetune"):
         output = Path(snakemake.output[0])
         finetune(
             json.loads(snakemake.params.settings),

@@ -9,8 +9,9 @@ if __name__ == "__main__":
     share_imports()
     from sslbench.engine.slots import gpu_job
     from sslbench.evaluate.labelfree import labelfree
+    from sslbench.sources import as_planned
 
-    with gpu_job(snakemake) as (log, compute):
+    with gpu_job(snakemake) as (log, compute), as_planned("labelfree", snakemake.params):
         labelfree(
             json.loads(snakemake.params.settings),
             *(Path(snakemake.input[name]) for name in ("backbone", "run")),

@@ -9,12 +9,14 @@ if __name__ == "__main__":
     share_imports()
     from sslbench.engine.fit import fit
     from sslbench.engine.slots import gpu_job
+    from sslbench.sources import as_planned
 
-    cell = Path(snakemake.output.run).parent
-    with gpu_job(snakemake, several=True) as (log, compute):
+    cell, settings = Path(snakemake.output.run).parent, json.loads(snakemake.params.settings)
+    several, params = settings["train"]["epochs"] > 0, snakemake.params
+    with gpu_job(snakemake, several=several) as (log, compute), as_planned("pretrain", params):
         fit(
-            json.loads(snakemake.params.settings),
-            snakemake.params.code,
+            settings,
+            params.code,
             Path(snakemake.input[0]).parent,
             {name: Path(path) for name, path in snakemake.output.items()},
             state_root=cell.parents[3] / ".store",

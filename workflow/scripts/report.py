@@ -8,4 +8,5 @@ from sslbench.report.page import render
 if __name__ == "__main__":
     with job_log(snakemake.log[0]):
         files = snakemake.input
-        render(Path(files.report), Path(files.gallery[0]), Path(snakemake.output.html), Path(snakemake.output.markdown))
+        pages = Path(snakemake.output.html), Path(snakemake.output.markdown)
+        render(Path(files.report), Path(files.gallery[0]), *pages, Path(files.album[0]))

@@ -4,7 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-from sslbench.errors import job_log
+from sslbench.errors import UserError, job_log
+from sslbench.report.album import album
 from sslbench.report.collect import collect
 from sslbench.report.damaged import set_aside_damaged
 from sslbench.report.page import render
@@ -16,6 +17,12 @@ if __name__ == "__main__":
         collected = Path(snakemake.output.touch).parent
         warn(set_aside_damaged(plan, collected.parents[1]))
         collect(plan, collected.parents[1], collected / "now")
+        seen = collected / "now" / "album.json"
+        try:
+            album(collected / "now" / "report.json", collected.parents[1], seen)
+        except UserError as error:  # the figures need no pictures
+            seen = None
+            warn([str(error)])
         gallery = collected / "gallery.json"
         pages = Path(snakemake.config.get("paths", {}).get("reports", "reports")) / plan["name"]
         render(
@@ -23,6 +30,7 @@ if __name__ == "__main__":
             gallery if gallery.exists() else None,
             pages / "now.html",
             pages / "now.md",
+            seen,
         )
         Path(snakemake.output.touch).touch()
         print(f"sslbench: rendered {pages / 'now.html'}", file=sys.stderr)

@@ -10,8 +10,9 @@ if __name__ == "__main__":
     from sslbench.config import Compute
     from sslbench.errors import job_log
     from sslbench.evaluate.retrieve import retrieve
+    from sslbench.sources import as_planned
 
-    with job_log(snakemake.log[0]) as log:
+    with job_log(snakemake.log[0]) as log, as_planned("retrieve", snakemake.params):
         files = snakemake.input
         retrieve(
             {"train": Path(files.train), "test": Path(files.test)},

@@ -1,0 +1,11 @@
+"""Thumbnails, neighbours, maps and confusions of all cells, for the page."""
+
+from pathlib import Path
+
+from sslbench.errors import job_log
+from sslbench.report.album import album
+
+if __name__ == "__main__":
+    with job_log(snakemake.log[0]):
+        report = Path(snakemake.input.report)
+        album(report, report.parents[2], Path(snakemake.output[0]))

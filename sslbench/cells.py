@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sslbench import registry
+from sslbench import registry, sources
 from sslbench.canonical import canonical
 from sslbench.data.spec import DatasetSettings
 from sslbench.errors import UserError
@@ -19,9 +19,6 @@ from sslbench.transforms.spec import TransformSettings
 
 if TYPE_CHECKING:
     from sslbench.config import Training
-
-
-WRAPPER = "sslbench.methods.auxiliary"  # of a method and its pretext tasks
 
 
 @dataclass(frozen=True)
@@ -156,12 +153,8 @@ class Cell:
 
     @cached_property
     def code_roots(self) -> tuple[str, ...]:
-        """The modules that make this cell's backbone; what they import follows from them (fingerprint.py)."""
-        operations = {o["op"] for branch in self.settings["transform"] for o in branch}
-        modules = {registry.OPERATIONS[o].partition(":")[0] for o in operations}
-        if self.model.auxiliary:
-            modules |= {f"{registry.PRETEXT[name]}.task" for name in self.model.auxiliary} | {WRAPPER}
-        return ("sslbench.engine.fit", f"{self.model.package}.model", *sorted(modules))
+        """The modules that make this cell's backbone."""
+        return sources.training(self.settings)
 
 
 def encoding(settings: DatasetSettings) -> dict[str, str]:

@@ -6,7 +6,7 @@ references of a dataset get what any of its blocks asks for.
 
 from typing import TYPE_CHECKING
 
-from sslbench import registry
+from sslbench import registry, sources
 from sslbench.canonical import canonical
 from sslbench.cells import Cell
 from sslbench.evaluate.spec import FILES
@@ -65,21 +65,9 @@ def text(config: "Config", cell: Cell, task: str) -> str:
 
 def code(config: "Config", cell: Cell, task: str) -> str:
     """Digest of the code that makes a task's result."""
-    more = _tuned_by(config, cell) if task == "finetune" else _operations(settings(config, cell, task))
-    return code_digest(f"sslbench.evaluate.{task}", f"workflow/scripts/{task}.py", *more)
+    return code_digest(*sources.roots(task, settings(config, cell, task)))
 
 
 def training_code(config: "Config", cell: Cell) -> str:
     """Digest of the code that decides one run of fine-tuning, which the store keeps: nothing of what is made of it."""
-    return code_digest("sslbench.evaluate.tuning", *_tuned_by(config, cell))
-
-
-def _tuned_by(config: "Config", cell: Cell) -> list[str]:
-    """The modules of the training itself, which it looks up by name."""
-    operations = _operations(settings(config, cell, "finetune")["cell"])
-    return ["sslbench.engine.fit", f"{registry.REFERENCES['supervised']}.model", *operations]
-
-
-def _operations(settings: dict) -> list[str]:
-    used = {o["op"] for branch in settings.get("transform", []) for o in branch}
-    return sorted({registry.OPERATIONS[o].partition(":")[0] for o in used})
+    return code_digest(*sources.tuning(settings(config, cell, "finetune")))

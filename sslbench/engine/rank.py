@@ -8,6 +8,7 @@ import threading
 import traceback
 from pathlib import Path
 
+from sslbench import sources
 from sslbench.data.packed import PackedSet
 from sslbench.engine.devices import computing
 from sslbench.engine.ledger import Ledger
@@ -51,6 +52,7 @@ def follow(job: dict) -> None:
             library.configure(job["views"])
         with joined(rank, world, where.cuda, job["port"]) as fabric:
             training = Training(job["settings"], packed, where, Ledger(where, job["threads"]))
+            sources.still_there(job.get("sources", {}))  # this process has imported them later than rank 0
             if (state := fabric.broadcast(None)) is not None:
                 training.load(state)
             with contextlib.closing(training):

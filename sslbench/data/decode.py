@@ -1,5 +1,6 @@
 """One encoded picture to upright RGB bytes, its shortest side at most the pack size."""
 
+import errno
 import hashlib
 import io
 import warnings
@@ -19,6 +20,7 @@ _WANTED = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "J
 Image.init()
 FORMATS = tuple(name for name in _WANTED if name in Image.OPEN)  # AVIF depends on the version of Pillow
 JPEG_QUALITY = 95
+_PASSING = (errno.ENOENT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _GAP = 2.0  # JPEGs are decoded at a fraction that is still at least this many times the size wanted
 
 
@@ -29,23 +31,29 @@ class Decoded(NamedTuple):
     grey: bool  # stored without colour
     digest: bytes  # of the file's bytes, 16 bytes
     shape: tuple[int, int]  # height, width as packed
+    dark: bool = False  # 16 bits deep, and uses less than a sixteenth of its range: 12 bits or fewer, perhaps
 
 
 def decode_file(file: Path, pack_size: int, encoding: str = "pixels") -> Decoded | str:
     """The picture in ``file``, or in one phrase why there is none.
 
-    Whatever a decoder raises on a broken file is that phrase: the formats are many and so are their exceptions.
+    Whatever a decoder raises on a broken file is that phrase: the formats are many and so are their exceptions. But a
+    file that was listed and is gone, or that the disk or a limit keeps from being read just now, is no broken picture:
+    that OSError is raised.
     """
     try:
         content = file.read_bytes()
+    except OSError as error:
+        if error.errno in _PASSING and not file.is_symlink():
+            raise
+        return (error.strerror or str(error)).lower()
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large pictures and odd metadata; errors still come
             return decode(content, pack_size, encoding)
     except Exception as error:
         if isinstance(error, Image.UnidentifiedImageError):
             return "is no picture that can be read"
-        if isinstance(error, OSError) and error.strerror:
-            return error.strerror.lower()
         return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -53,12 +61,13 @@ def decode(content: bytes, pack_size: int, encoding: str = "pixels") -> Decoded:
     """Decode, turn upright by EXIF, make RGB and shrink the shortest side to ``pack_size`` px; nothing is enlarged.
 
     Shrinking is Pillow's bilinear filter, which is antialiased: its support grows with the factor. Alpha is laid over
-    white; 16-bit greys keep their upper byte; colour profiles are ignored; of animations the first frame is taken.
+    white; of 16 bits the upper byte is kept; colour profiles are ignored; of animations the first frame is taken.
 
     With ``encoding`` jpeg the result is a JPEG: the file itself where it is a baseline one, RGB, upright and no larger
     than that, else one made of the result at quality 95.
     """
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        deep = _is_deep(image)
         if image.format == "TIFF":
             image.load()  # Pillow turns these upright itself, and afterwards says so
         width, height = image.size
@@ -71,6 +80,7 @@ def decode(content: bytes, pack_size: int, encoding: str = "pixels") -> Decoded:
             image.draft(None, (round(size[0] * _GAP), round(size[1] * _GAP)))
         upright = _orientation(image)
         rgb = _rgb(image)
+        dark = deep and max(high for _, high in rgb.getextrema()) < 256 // 16
         if rgb.size != size:
             rgb = rgb.resize(size, Image.Resampling.BILINEAR)
         if upright is not None:
@@ -82,7 +92,7 @@ def decode(content: bytes, pack_size: int, encoding: str = "pixels") -> Decoded:
         if encoding == "jpeg":
             kept = rgb is image and image.format == "JPEG" and not image.info.get("progressive")
             pixels = np.frombuffer(content if kept else _jpeg(rgb), dtype=np.uint8)
-    return Decoded(pixels, height, width, grey, hashlib.blake2b(content, digest_size=16).digest(), shape)
+    return Decoded(pixels, height, width, grey, hashlib.blake2b(content, digest_size=16).digest(), shape, dark)
 
 
 def _jpeg(rgb: Image.Image) -> bytes:
@@ -110,12 +120,24 @@ def _orientation(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
+def _is_deep(image: Image.Image) -> bool:
+    """Whether a picture that was opened and not read yet has 16 bits a channel."""
+    return image.mode.startswith("I") or any(";16" in str(tile[3]) for tile in image.tile)
+
+
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise ValueError("holds 32-bit floats, whose range is not stated; store it as 8 or 16 bits")
-    if image.mode.startswith("I"):  # 16-bit greys; Pillow's own conversion would cut them off at 255
-        values = np.asarray(image).astype(np.int64).clip(0, 65535)
-        image = Image.fromarray((values >> 8).astype(np.uint8))
+    if image.mode.startswith("I"):  # greys; Pillow's own conversion would cut them off at 255
+        values = np.asarray(image).astype(np.int64)
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high > 65535:
+            raise ValueError(
+                f"holds whole numbers of {low} to {high}, whose range is not stated; store it as 8 or 16 bits"
+            )
+        # Only a TIFF can be 32 bits deep; Pillow scales all else that it calls I to 16 bits.
+        bits = 0 if image.mode == "I" and image.format == "TIFF" and high <= 255 else 8
+        image = Image.fromarray((values >> bits).astype(np.uint8))
     elif image.mode in _ALPHA_MODES or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))

@@ -24,6 +24,8 @@ def examine(
     digests: np.ndarray,
     unreadable: Sequence[tuple[str, str]],
     split_sets: dict[str, Split],
+    dark: Sequence[str] = (),
+    passed_over: dict[str, int] | None = None,
 ) -> dict:
     """The findings, as plain values in a fixed order.
 
@@ -32,6 +34,8 @@ def examine(
         heights, widths: int [N], of the pictures as found, upright.
         grey: how many are stored without colour.
         unreadable: (name, reason) of what was left out.
+        dark: names of pictures 16 bits deep that use less than a sixteenth of their range.
+        passed_over: how many files were not taken for pictures of this dataset, by suffix.
     """
     return {
         "count": len(names),
@@ -45,6 +49,8 @@ def examine(
         "shortest_side": _spread(np.minimum(heights, widths)),
         "grey": int(grey),
         "unreadable": [{"name": name, "reason": reason} for name, reason in unreadable],
+        "dark": {"count": len(dark), "first": list(dark[:5])},
+        "passed_over": passed_over or {},
         "splits": {name: examine_split(split, labels, names, digests, classes) for name, split in split_sets.items()},
     }
 
@@ -77,9 +83,9 @@ def examine_split(
 
 def read(pack: Path, split: str) -> dict:
     """The findings of ``pack``, with those of ``split`` added where it is derived and so not stored."""
-    manifest = packformat.read_manifest(pack)
     found = read_json(pack / "doctor.json")
     if split not in found["splits"]:
+        manifest = packformat.read_manifest(pack)
         try:
             index, names = packformat.read_index(pack, manifest), packformat.read_names(pack, manifest)
             stored = packformat.read_splits(pack, manifest)
@@ -105,6 +111,7 @@ def describe(doctor: dict) -> list[str]:
         lines.append(f"doctor: {doctor['unlabelled']:,} pictures have no label")
     for entry in doctor["unreadable"]:
         lines.append(f"doctor: left out {entry['name']!r}: {entry['reason']}")
+    lines += [f"doctor: {line}" for line in warnings(doctor)]
     for name, split in doctor["splits"].items():
         line = f"doctor: split {name}: {split['train']:,} train, {split['test']:,} test"
         for part in ("train", "test"):
@@ -123,6 +130,24 @@ def describe(doctor: dict) -> list[str]:
                 f"doctor: split {name}: {len(split['in_both'])} pictures stand in train and in test, byte for byte, "
                 f"e.g. {first['train'][0]!r} and {first['test'][0]!r}"
             )
+    return lines
+
+
+def warnings(doctor: dict) -> list[str]:
+    """What looks as if pictures were left out or read wrongly: files passed over, and 16-bit pictures almost black."""
+    lines = []
+    if others := doctor.get("passed_over"):
+        count = sum(others.values())
+        named = ", ".join(f"{suffix} {number:,}" for suffix, number in list(others.items())[:5])
+        lines.append(
+            f"{count:,} {'file' if count == 1 else 'files'} passed over ({named}{', ...' * (len(others) > 5)})"
+        )
+    if dark := doctor.get("dark", {}).get("count"):
+        what = "picture uses" if dark == 1 else "pictures use"
+        lines.append(
+            f"{dark:,} 16-bit {what} less than a sixteenth of the range and come out black, e.g. "
+            f"{doctor['dark']['first'][0]!r}: if they hold 12 bits or fewer, scale them up"
+        )
     return lines
 
 

@@ -31,7 +31,7 @@ PAUSE = 1.0  # seconds before the second try, doubled before each further one
 LONGEST = 600.0  # seconds that a server may ask to be left alone before the next try
 PROGRESS_BYTES = 1 << 20  # a try that brought this much does not count as failed
 _BLOCK = 1 << 18
-_RETRY_CODES = {408, 416, 425, 429, 500, 502, 503, 504}
+_RETRY_CODES = {408, 416, 425, 429, *range(500, 600)} - {501, 505}  # also 520 to 524, a proxy's whose server is away
 
 
 class _Dropped(Exception):
@@ -77,12 +77,13 @@ def read_source(source_json: Path) -> tuple[dict, Path]:
     try:
         found = json.loads(source_json.read_text(encoding="ascii"))
         file = source_json.parent / found["file"]
+        expected = {key: found[key] for key in ("kind", "sha256", "size")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{source_json}: cannot be read ({error}); delete it and run again to fetch anew") from error
-    if found["kind"] == "folder":
+    if expected.pop("kind") == "folder":
         if not file.is_dir():
             raise UserError(f"{file}: the folder of pictures is gone since it was fetched; put it back or change path:")
-    elif not file.is_file() or {k: found[k] for k in ("sha256", "size")} != _fingerprint(file):
+    elif not file.is_file() or expected != _fingerprint(file):
         raise UserError(f"{file}: is gone or has changed since it was fetched; delete {source_json} and run again")
     return found, file
 

@@ -42,5 +42,5 @@ def usable(device: torch.device) -> bool:
 
 
 def _decode(content: Tensor) -> Tensor:
-    with Image.open(io.BytesIO(content.numpy())) as image:
+    with Image.open(io.BytesIO(content.numpy()), formats=["JPEG"]) as image:
         return torch.from_numpy(np.array(image)).permute(2, 0, 1)

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from sslbench.data import jpegs, packformat, splits
-from sslbench.data.storage import set_aside
-from sslbench.errors import UserError
+from sslbench.seal import refuse
 
 _BLOCK = 1 << 26  # bytes moved or hashed at a time
 
@@ -120,8 +119,7 @@ class PackedSet:
             if verify:
                 opened._verify()
         except packformat.Unfit as error:
-            aside = set_aside(folder)
-            raise UserError(f"{folder}: {error}; it is set aside as {aside}, and the next run makes it anew") from error
+            raise refuse(folder, str(error)) from error
         return opened
 
     def __len__(self) -> int:

@@ -16,15 +16,17 @@ verified.json      not part of the pack: the others' state when they were last f
 import contextlib
 import hashlib
 import json
+import math
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from sslbench.data.splits import Split
-from sslbench.data.storage import file_sha256, set_aside, write_json
-from sslbench.errors import UserError
-from sslbench.seal import holds
+from sslbench.data.storage import file_sha256, write_json
+from sslbench.errors import UserError, raise_if_passing
+from sslbench.seal import holds, refuse
 
 FORMAT = 1
 LENGTHS = "<i8"
@@ -106,11 +108,7 @@ def read_manifest(folder: Path) -> dict:
     except OSError as error:
         raise UserError(f"{folder / 'manifest.json'}: cannot be read: {error.strerror}; check the disk") from error
     except (ValueError, KeyError, TypeError) as error:
-        aside = set_aside(folder)
-        raise UserError(
-            f"{folder / 'manifest.json'}: {_words(error)}; the pack is set aside as {aside}, and the next run makes it "
-            "anew"
-        ) from error
+        raise refuse(folder, f"manifest.json {_words(error)}") from error
     if found != FORMAT:
         raise UserError(
             f"{folder}: is a pack of format {found}, and this version reads {FORMAT}; delete it and run again"
@@ -137,8 +135,15 @@ def _array(file: Path, kind: str) -> np.ndarray:
     """What ``file`` holds: entries of ``kind`` in one dimension, or rows of 16 bytes. Raises Unfit."""
     try:
         with file.open("rb") as opened:  # np.load would take archives and more
+            if np.lib.format.read_magic(opened) != (1, 0):
+                raise ValueError("it is of another format")
+            shape, _, stated = np.lib.format.read_array_header_1_0(opened)
+            if os.fstat(opened.fileno()).st_size != opened.tell() + math.prod(shape) * stated.itemsize:
+                raise ValueError("its size is not what its header says")  # which could ask for any memory
+            opened.seek(0)
             array = np.lib.format.read_array(opened, allow_pickle=False)
     except Exception as error:  # what numpy raises at a damaged header depends on its version
+        raise_if_passing(error)
         raise Unfit(f"{file.name} cannot be read: {error}") from error
     if (
         array.dtype != np.dtype(kind)
@@ -167,6 +172,7 @@ def read_index(folder: Path, manifest: dict) -> dict[str, np.ndarray]:
     try:
         size = (folder / "pixels.bin").stat().st_size
     except OSError as error:
+        raise_if_passing(error)
         raise Unfit(f"pixels.bin cannot be read: {error.strerror}") from error
     count = manifest["count"]
     for name, array in arrays.items():
@@ -193,6 +199,7 @@ def state(folder: Path) -> dict[str, list[int]]:
         try:
             status = file.stat()
         except OSError as error:
+            raise_if_passing(error)
             raise Unfit(f"{file.name} cannot be read: {error.strerror}") from error
         times = [status.st_mtime_ns, status.st_ctime_ns]
         found[str(file.relative_to(folder))] = [status.st_size, *times, status.st_ino]
@@ -224,6 +231,7 @@ def read_names(folder: Path, manifest: dict) -> list[str]:
             raise Unfit("names.json is not the one of its hash")
         return json.loads((folder / "names.json").read_text(encoding="ascii"))
     except (OSError, ValueError) as error:
+        raise_if_passing(error)
         raise Unfit(f"names.json cannot be read: {error}") from error
 
 

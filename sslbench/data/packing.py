@@ -18,8 +18,9 @@ import PIL
 from PIL import Image
 
 from sslbench.data import archives, doctor, packformat, splits
+from sslbench.data.decode import FORMATS
 from sslbench.data.fetch import read_source
-from sslbench.data.layouts.tree import top_folder
+from sslbench.data.layouts.tree import passed_over, top_folder
 from sslbench.data.progress import Progress, Ticker, printer
 from sslbench.data.spec import JPEG_BYTES_PER_PIXEL, DatasetSettings, Listing
 from sslbench.data.storage import alone, file_sha256, one_line, require_space, write_json
@@ -53,7 +54,8 @@ def pack(
             return
         try:
             _empty(scratch)  # of a run that was killed
-            root = top_folder(_unpacked(source, file, scratch, say))
+            layout = sys.modules[type(settings).__module__]
+            root = top_folder(_unpacked(source, file, scratch, say), getattr(layout, "PARTS", ()))
             listing = _scan(settings, root, scratch / "unpacked", file)
             needed = _MARGIN * _pack_bytes(root, listing, pack_size, settings.encoding)
             require_space(scratch, needed, f"packing {len(listing.records):,} pictures")
@@ -104,7 +106,7 @@ def _pack_bytes(root: Path, listing: Listing, pack_size: int, encoding: str) -> 
     sizes = []
     for record in listing.records[:: max(1, len(listing.records) // _SAMPLED)]:
         try:
-            with Image.open(root / record.path) as image:
+            with Image.open(root / record.path, formats=FORMATS) as image:
                 factor = min(1.0, pack_size / min(image.size))
                 per_pixel = 3 if encoding == "pixels" else JPEG_BYTES_PER_PIXEL
                 sizes.append(per_pixel * image.width * image.height * factor**2)
@@ -123,6 +125,7 @@ class _Found:
     sizes: list[tuple[int, int]] = field(default_factory=list)  # height, width as found
     digests: list[bytes] = field(default_factory=list)
     grey: int = 0
+    dark: list[str] = field(default_factory=list)  # names
     unreadable: list[tuple[str, str]] = field(default_factory=list)  # name, reason
     sha256: "hashlib._Hash" = field(default_factory=packformat.begin)
 
@@ -171,6 +174,8 @@ def _write(
         digests=arrays["digests"],
         unreadable=found.unreadable,
         split_sets=split_sets,
+        dark=found.dark,
+        passed_over=passed_over(root, [record.path for record in listing.records]),
     )
     write_json(made / "doctor.json", findings)
     manifest = {
@@ -225,6 +230,7 @@ def _write_pixels(
                 found.sizes.append((one.height, one.width))
                 found.digests.append(one.digest)
                 found.grey += one.grey
+                found.dark += [names[position]] * one.dark
                 blocks.append(np.ascontiguousarray(one.pixels).data)
             written = writer.submit(pixels.writelines, blocks)
             for block in blocks:

@@ -10,8 +10,9 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO, TextIO
 
-from sslbench.errors import UserError
+from sslbench.errors import UserError, stop_if_interrupted
 
 WAIT_SECONDS = 0.2  # between two looks at a folder that another process holds
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, over quota, over the process's file size limit
@@ -45,7 +46,8 @@ def file_sha256(path: Path) -> str:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename ``path`` to the first free ``<path>.broken-<n>`` and return that."""
+    """Rename ``path`` to the first free ``<path>.broken-<n>`` and return that. KeyboardInterrupt where Ctrl-C came."""
+    stop_if_interrupted()
     number = 1
     while (aside := path.with_name(f"{path.name}.broken-{number}")).exists():
         number += 1
@@ -97,11 +99,8 @@ def _replace(path: Path, content: bytes) -> None:
     while True:
         with beside.open("ab") as file:
             _wait_for_lock(file.fileno())
-            try:
-                if not os.path.samestat(os.fstat(file.fileno()), beside.stat()):
-                    continue  # another process has put it in place, or away, since
-            except FileNotFoundError:
-                continue
+            if not stands(file, beside):
+                continue  # another process has put it in place, or away, since
             try:
                 file.truncate(0)
                 file.write(content)
@@ -126,35 +125,41 @@ def _wait_for_lock(handle: int) -> None:
 def alone(folder: Path, say: Callable[[str], None]) -> Iterator[bool]:
     """Make ``folder`` and hold it against other processes that come here for it; the kernel lets go when one dies.
 
-    Yields whether another process had to be waited for. The body may remove the folder.
+    What is locked is a file beside it, open for writing: NFS locks nothing else between machines. Yields whether
+    another process had to be waited for. The body may remove the folder.
     """
     waited = False
+    lock = folder.with_name(f".{folder.name}.lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:  # removed since the line before
-            continue
-        try:
+        with lock.open("a") as file:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if not waited:
                     say(f"another process is at work in {folder}; waiting for it")
                 waited = True
                 time.sleep(WAIT_SECONDS)
                 continue
-            except OSError:  # this file system locks no folders
+            except OSError:  # this file system locks no files: two runs at once are then the user's risk
                 pass
-            try:
-                if not os.path.samestat(os.fstat(handle), folder.stat()):
-                    continue
-            except FileNotFoundError:
+            if not stands(file, lock):
                 continue
-            yield waited
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                yield waited
+            finally:
+                with contextlib.suppress(OSError):
+                    lock.unlink()  # while it is held: who waits for it sees that it is gone
             return
-        finally:
-            os.close(handle)
+
+
+def stands(file: TextIO | BinaryIO, path: Path) -> bool:
+    """Whether the open ``file`` is still the one at ``path``: a lock on one that was unlinked guards nothing."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def read_json(path: Path) -> dict:

@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_map_only
 
 from sslbench.data.storage import file_sha256, set_aside
 from sslbench.engine.store import sync_folder
+from sslbench.errors import raise_if_passing
 
 KEEP = 2
 NAME = re.compile(r"step(\d+)-([0-9a-f]{16})\.pt")
@@ -42,10 +43,15 @@ class _Hashing:
     def __init__(self, file) -> None:
         self.file = file
         self.hash = hashlib.sha256()
+        self.failed: OSError | None = None  # torch raises a RuntimeError in its place
 
     def write(self, content) -> int:
         self.hash.update(content)
-        return self.file.write(content)
+        try:
+            return self.file.write(content)
+        except OSError as error:
+            self.failed = error
+            raise
 
     def flush(self) -> None:
         self.file.flush()
@@ -56,18 +62,21 @@ def save(folder: Path, step: int, state: dict) -> Path:
 
     Raises:
         OSError: it cannot be written (a full disk); the checkpoints that are there stay.
+        RuntimeError: the state cannot be had, as after a fault of the device.
     """
     folder.mkdir(parents=True, exist_ok=True)
     beside = folder / "writing.tmp"
+    state = tree_map_only(Tensor, lambda t: t.detach().cpu(), state)
+    hashing = None
     try:
         with beside.open("wb") as file:
             hashing = _Hashing(file)
-            torch.save(tree_map_only(Tensor, lambda t: t.detach().cpu(), state), hashing)
+            torch.save(state, hashing)
             file.flush()
             os.fsync(file.fileno())
-    except (OSError, RuntimeError) as error:  # torch wraps a failed write in a RuntimeError
+    except (OSError, RuntimeError) as error:
         beside.unlink(missing_ok=True)
-        raise error if isinstance(error, OSError) else OSError(f"{folder}: {str(error).splitlines()[0]}") from error
+        raise (hashing and hashing.failed) or error from error
     path = folder / f"step{step:010d}-{hashing.hash.hexdigest()[:16]}.pt"
     beside.replace(path)
     sync_folder(folder)
@@ -92,7 +101,12 @@ def newest(folder: Path, log: Callable[[str], None]) -> dict | None:
             if not isinstance(state, dict):
                 raise ValueError("it is no checkpoint of this program")
             return state
+        except FileNotFoundError:
+            continue
         except Exception as error:  # whatever a foreign or damaged file makes torch raise
+            raise_if_passing(error)
+            if "allocate memory" in str(error):  # torch's RuntimeError
+                raise
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             log(f"checkpoint {path}: {reason}; set aside as {set_aside(path).name}")
     if found:

@@ -1,8 +1,8 @@
 """Convolutions whose bfloat16 gradient torch gets wrong on a CPU, computed in float32 instead.
 
-Where the stride exceeds the map's side (a 3x3 convolution of stride 2 on a 1x1 map, at the end of a ResNet that sees
-small pictures or patches), the gradient of the weights comes from memory that was never written: seen in torch 2.11
-and 2.15, for kernels of 3, 5 and 7 (tests/parity/test_convolutions.py). Float32 is right there, and such maps are small.
+Where the stride exceeds the map (3x3 of stride 2 on a 1x1 map, at the end of a ResNet that sees small pictures or
+patches), the gradient of the weights comes from memory that was never written: seen in torch 2.11 and 2.15, for kernels
+of 3, 5 and 7 (tests/parity/test_convolutions.py). Float32 is right there, and such maps are small.
 """
 
 import torch

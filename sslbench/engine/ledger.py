@@ -1,6 +1,7 @@
 """The ledger of one cell: everything that may differ between two identical runs, and nothing else may."""
 
 import contextlib
+import os
 import platform
 import resource
 import subprocess
@@ -51,6 +52,20 @@ def commit() -> tuple[str | None, bool | None]:
         return None, None
 
 
+def _otherwise(resumed: dict) -> str | None:
+    """A line where a run was gone on with by other versions."""
+    then, today = resumed["versions_before"], resumed["versions"]
+    changed = [
+        f"{name} {then.get(name)} before and {found} after" for name, found in today.items() if then.get(name) != found
+    ]
+    if not changed:
+        return None
+    return (
+        f"step {resumed['step']} is where this run was gone on with by other versions: {', '.join(changed)}; results "
+        "are equal bit for bit under equal versions alone"
+    )
+
+
 class Ledger:
     """Counts seconds by section, work, memory and energy, over interruptions.
 
@@ -64,6 +79,7 @@ class Ledger:
         self.started = now()
         self.resumed: list[dict] = []
         self.notes: list[str] = []  # where the run is not quite what its settings ask for
+        self._versions: dict[str, str | None] = {}
         self._before = {"seconds": 0.0, "energy": None, "memory": {}}  # of the runs that this one goes on from
         self._begin = time.perf_counter()
         self._energy = device.energy_joules()
@@ -113,6 +129,11 @@ class Ledger:
         peak = self.device.peak_memory()
         return {k: max((v for v in (peak[k], self._before["memory"].get(k)) if v), default=None) for k in peak}
 
+    def cards(self) -> list[str] | None:
+        """The UUIDs of the cards that the job holds (slots.py), or what else was to be seen; None on a CPU."""
+        shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+        return shown.split(",") if self.device.cuda and shown else None
+
     def state(self) -> dict:
         """For the checkpoint."""
         self.collect()
@@ -125,7 +146,12 @@ class Ledger:
             "resumed": list(self.resumed),
             "energy": self.energy(),
             "memory": self.memory(),
+            "versions": self.versions(),
         }
+
+    def versions(self) -> dict[str, str | None]:
+        self._versions = self._versions or versions(self.device)
+        return self._versions
 
     def resume(self, state: dict, step: int) -> None:
         """Go on from a checkpoint's ledger, and note that a run was interrupted here."""
@@ -133,8 +159,10 @@ class Ledger:
             self.seconds[name] += seconds
         self.images, self.views, self.started = state["images"], state["views"], state["started"]
         self._before = {"seconds": state["total"], "energy": state["energy"], "memory": state["memory"]}
-        here = {"at": now(), "step": step, "host": platform.node(), "device": self.device.name()}
-        self.resumed = [*state["resumed"], here | {"threads": self.threads, "torch": str(torch.__version__)}]
+        here = {"at": now(), "step": step, "host": platform.node(), "device": self.device.name(), "cards": self.cards()}
+        here |= {"threads": self.threads, "versions": self.versions(), "versions_before": state["versions"]}
+        self.resumed = [*state["resumed"], here]
+        self.notes += [note for one in self.resumed if (note := _otherwise(one))]
 
     def document(self) -> dict:
         """ledger.json. Rates count the time of training alone: not set-up, probe, evaluation and checkpoints."""
@@ -151,6 +179,7 @@ class Ledger:
             "host": platform.node(),
             "platform": platform.platform(),
             "device": self.device.name(),
+            "cards": self.cards(),
             "devices": self.device.world,  # whose first one's process counts seconds and memory here
             "threads": self.threads,
             "seconds": {name: round(value, 4) for name, value in ({"total": total} | seconds).items()},
@@ -163,5 +192,5 @@ class Ledger:
             "notes": self.notes,
             "commit": revision,
             "clean": clean,
-            "versions": versions(self.device),
+            "versions": self.versions(),  # of the last part; of those before, in ``resumed``
         }

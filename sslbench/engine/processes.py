@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 TIMEOUT = timedelta(hours=1)  # one process waits so long for another: longer than any checkpoint takes
+LONGEST_START = 600.0  # seconds that the others may take to start: a network disk can need minutes
 GRACE = 20.0  # seconds after another's death in which this process should have noticed by itself
 READY = "ready\n"
 START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from sslbench.engine.rank import main; main()"
@@ -56,12 +57,34 @@ class Others:
                 with contextlib.suppress(BrokenPipeError):
                     self.processes[-1].stdin.write(json.dumps(job | {"rank": rank}) + "\n")
                     self.processes[-1].stdin.flush()
-            if not all(READY in process.stdout for process in self.processes):  # waits for each
-                raise UserError(self.fate(GRACE) or "the processes of the other devices did not start")
+            self._wait_until_ready()
         except BaseException:
             self.end(0)
             raise
         threading.Thread(target=self._watch, name="other-devices", daemon=True).start()
+
+    def _wait_until_ready(self) -> None:
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            for process in self.processes:
+                process.kill()  # which ends the reading below
+
+        clock = threading.Timer(LONGEST_START, give_up)
+        clock.daemon = True
+        clock.start()
+        try:
+            ready = all(READY in process.stdout for process in self.processes)  # waits for each
+        finally:
+            clock.cancel()
+        if late.is_set():
+            raise UserError(
+                f"the processes of the other devices did not start within {LONGEST_START / 60:g} minutes; see whether "
+                "the disk that Python lies on answers, and run again"
+            )
+        if not ready:
+            raise UserError(self.fate(GRACE) or "the processes of the other devices did not start")
 
     def fate(self, patience: float = 0.0) -> str | None:
         """A line on the first of them that died, if one has, or does within ``patience`` seconds."""
@@ -115,7 +138,7 @@ class Others:
 
 
 @contextlib.contextmanager
-def together(job: dict, world: int, cuda: bool, say: Callable[[str], None]) -> "Iterator[Fabric | None]":
+def process_group(job: dict, world: int, cuda: bool, say: Callable[[str], None]) -> "Iterator[Fabric | None]":
     """Start the other processes of ``world`` and join them, as rank 0; None where there are no others.
 
     Raises:
@@ -124,10 +147,10 @@ def together(job: dict, world: int, cuda: bool, say: Callable[[str], None]) -> "
     if world == 1:
         yield None
         return
-    port = _free_port()
-    others = Others(job | {"world": world, "port": port}, world, say)
+    meeting = _meeting(world)
+    others = Others(job | {"world": world, "port": meeting.port}, world, say)
     try:
-        with joined(0, world, cuda, port) as fabric:
+        with joined(0, world, cuda, meeting.port) as fabric:
             yield fabric
             others.end()
     except UserError:
@@ -199,7 +222,8 @@ def _held_back(numbers: Iterable[signal.Signals]) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def _meeting(world: int) -> distributed.TCPStore:
+    """Where the processes meet, open from now on at a port that nobody else can take; rank 0 joins the same one."""
+    return distributed.TCPStore(
+        "127.0.0.1", 0, world, is_master=True, timeout=TIMEOUT, wait_for_workers=False, multi_tenant=True
+    )

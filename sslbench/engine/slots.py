@@ -82,7 +82,10 @@ def gpu(device: str, log: TextIO, count: int = 1) -> Iterator[str]:
         yield device
         return
     if count > len(seen):
-        raise UserError(f"a job is to have {count} GPUs, but device {device!r} has {len(seen)} here; ask for fewer")
+        raise UserError(
+            f"a job is to have {count} GPUs, but device {device!r} has {len(seen)} here: lower compute.devices, "
+            "or compute.jobs.<rule>.gpus"
+        )
     before = os.environ.get(VISIBLE)
     with _taken(seen, count, log) as cards:
         print("computes on " + " and ".join(_title(card) for card in cards), file=log)
@@ -175,7 +178,10 @@ def _taken(seen: list[Card], count: int, log: TextIO) -> Iterator[list[Card]]:
 
 def _lock(path: Path, until: contextlib.ExitStack) -> bool:
     """Lock the file, if nobody has, and leave it locked ``until``."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise _no_place(path, error) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if not os.path.samestat(os.fstat(file), path.stat()):  # deleted, and perhaps made anew, in between
@@ -183,8 +189,12 @@ def _lock(path: Path, until: contextlib.ExitStack) -> bool:
     except (BlockingIOError, FileNotFoundError):
         os.close(file)
         return False
-    os.truncate(file, 0)
-    os.write(file, f"{os.getpid()}\n".encode())  # for whoever waits and wonders
+    except OSError as error:
+        os.close(file)
+        raise _no_place(path, error) from error
+    with contextlib.suppress(OSError):  # a full disk
+        os.truncate(file, 0)
+        os.write(file, f"{os.getpid()}\n".encode())  # for whoever waits and wonders
     until.callback(_release, file)
     _held.add(file)
     return True
@@ -211,16 +221,29 @@ def _folder() -> Iterator[Path]:
     named = os.environ.get(FOLDER)
     temporary = Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir())
     folder = Path(named) if named else temporary / f"sslbench-gpus-{os.geteuid()}"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.lstat()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise _no_place(folder, error) from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
         raise UserError(f"{folder}: locks of GPUs cannot lie here, since others may write to it; set {FOLDER}")
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH)  # systemd-tmpfiles clears out no folder that is locked
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise _no_place(folder, error) from error
+    try:
+        with contextlib.suppress(OSError):  # a disk without locks: that of a card, which counts, will say so
+            fcntl.flock(handle, fcntl.LOCK_SH)  # systemd-tmpfiles clears out no folder that is locked
         yield folder
     finally:
         os.close(handle)
+
+
+def _no_place(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"{path}: locks of GPUs cannot lie here ({error.strerror}); name a folder on a local disk in {FOLDER}"
+    )
 
 
 def _file(folder: Path, card: Card) -> Path:

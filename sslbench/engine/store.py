@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from sslbench.canonical import canonical
-from sslbench.data.storage import file_sha256, set_aside
-from sslbench.errors import UserError
+from sslbench.data.storage import file_sha256, set_aside, stands
+from sslbench.errors import UserError, cure, raise_if_passing
 from sslbench.seal import refuse
 
 WAIT_SECONDS = 0.5  # between two looks at a lock that another process holds
@@ -74,6 +74,7 @@ class Entry:
                 if path.stat().st_size != entry["size"] or file_sha256(path) != entry["sha256"]:
                     return f"{name} is not what was stored (was an output edited in place?)"
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise_if_passing(error)
             return f"unreadable ({error})"
         return None
 
@@ -95,8 +96,8 @@ class Entry:
         except OSError as error:
             shutil.rmtree(staging, ignore_errors=True)
             raise UserError(
-                f"cannot store the finished cell in {self.folder}: {error.strerror}; the last checkpoint is kept, "
-                "make room and run again"
+                f"cannot store the finished cell in {self.folder}: {error.strerror}; the last checkpoint is kept; "
+                f"{cure(error)}"
             ) from error
         shutil.rmtree(self.state, ignore_errors=True)
 
@@ -111,8 +112,7 @@ class Entry:
                 _link(source, output)
             except OSError as error:
                 raise UserError(
-                    f"cannot write {output}: {error.strerror}; the finished cell is kept in {self.done}, and the same "
-                    "command will put it there"
+                    f"cannot write {output}: {error.strerror}; the finished cell is kept in {self.done}; {cure(error)}"
                 ) from error
 
 
@@ -134,13 +134,12 @@ def fault(path: Path) -> str | None:
     try:
         found = json.loads(run.read_text(encoding="utf-8"))
         stated = {key: found[key] for key in ("settings", "code", "data", "digest") if key in found}
-        if len(stated) < 3:
-            return None  # of no cell
         named = stated.pop("digest")
-        itself = digest(**stated) == named
-    except OSError:
+        itself = len(stated) == 3 and digest(**stated) == named
+    except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise_if_passing(error)
         return "cannot be read" if path == run else None
     if not itself:
         return "does not match its own digest" if path == run else None
@@ -148,7 +147,8 @@ def fault(path: Path) -> str | None:
         listing = json.loads((path.absolute().parents[4] / ".store" / named / "done" / "files.json").read_text())
         expected = listing[path.name]
         same = path.stat().st_size == expected["size"] and file_sha256(path) == expected["sha256"]
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise_if_passing(error)
         return None  # copied from elsewhere, or pruned
     return None if same else "is not what was stored"
 
@@ -198,7 +198,7 @@ def locked(
         except OSError as error:
             if isinstance(error, FileExistsError) and not os.path.lexists(folder):  # mkdir found it, and it went
                 continue
-            raise UserError(f"cannot write in the store {state_root}: {error.strerror}") from error
+            raise UserError(f"cannot write in the store {state_root}: {error.strerror}; {cure(error)}") from error
         with file:
             if not _try_lock(file):
                 file.seek(0)
@@ -211,7 +211,7 @@ def locked(
                 waiting()
                 time.sleep(WAIT_SECONDS)
                 continue
-            if not _guards(file, folder):
+            if not stands(file, folder / "lock"):
                 continue
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
@@ -221,14 +221,6 @@ def locked(
             finally:
                 _tidy(folder)
             return
-
-
-def _guards(file: TextIO, folder: Path) -> bool:
-    """Whether the open ``file`` is the entry's lock: one that has been unlinked meanwhile guards nothing."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), (folder / "lock").stat())
-    except FileNotFoundError:
-        return False
 
 
 def _tidy(folder: Path) -> None:
@@ -315,7 +307,7 @@ def _remove(folder: Path, dry_run: bool) -> bool:
     except FileNotFoundError:  # its process has removed it since
         return True
     with file:
-        if not _try_lock(file) or not _guards(file, folder):
+        if not _try_lock(file) or not stands(file, folder / "lock"):
             return False
         if not dry_run:
             doomed = folder.with_name(f".pruned-{folder.name}")  # at once, so that nobody moves in meanwhile

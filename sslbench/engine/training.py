@@ -49,6 +49,20 @@ def check_shares(train: dict, world: int) -> None:
         )
 
 
+def check_batch(method: Method, settings: dict, pictures: int, devices: int) -> None:
+    """Raises UserError where ``method`` cannot learn from ``pictures`` in such batches on so many devices."""
+    train, name = settings["train"], settings["method"]["name"]
+    together = train["batch_size"] // train["accumulate"]
+    if together < method.facts.min_batch:
+        raise UserError(
+            f"training.accumulate: {name} needs at least {method.facts.min_batch} pictures at a time, and "
+            f"{train['batch_size']} in {train['accumulate']} parts leave {together}"
+        )
+    if refused := method.facts.refused(devices):
+        raise UserError(f"compute.devices: {refused}")
+    method.check_pictures(pictures, together, devices)
+
+
 class Training:
     """A cell between two optimiser steps; ``advance`` makes the next one.
 
@@ -78,12 +92,9 @@ class Training:
         self.steps_per_epoch = self.stream.steps_per_epoch
         self.total_steps = self.train["epochs"] * self.steps_per_epoch
         self.part_size = self.train["batch_size"] // self.train["accumulate"]
-        if self.part_size < self.method.facts.min_batch:
-            raise UserError(
-                f"training.accumulate: {self.name} needs at least {self.method.facts.min_batch} pictures at a time, "
-                f"and {self.train['batch_size']} in {self.train['accumulate']} parts leave {self.part_size}"
-            )
-        self.method.check_pictures(len(train), self.part_size)
+        check_batch(self.method, self.settings, len(train), self.device.world)
+        idle = self.method.options.without_effect(self.train["epochs"], self.total_steps, self.part_size)
+        self.ledger.notes += [f"{option}: {why}" for option, why in idle.items()]
         if self.device.world > 1:
             synchronise(self.method)
         self.labels = torch.from_numpy(self.pack.labels)

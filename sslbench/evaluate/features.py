@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sslbench import seal
 from sslbench.data.storage import write_whole
-from sslbench.errors import UserError
+from sslbench.errors import UserError, raise_if_passing
 
 
 class Features(NamedTuple):
@@ -55,13 +55,13 @@ def read(path: Path) -> Features:
         with safetensors.safe_open(path, framework="pt") as file:
             tensors = [file.get_tensor(name) for name in ("features", "labels", "indices")]
             found = Features(*tensors, json.loads(file.metadata()["sslbench"]))
-        stated = found.origin.pop(seal.KEY, None)
-        if stated in (None, _hash(found)):
+        if found.origin.pop(seal.KEY, None) == _hash(found):
             return found
         reason = "is not what its seal says"
     except FileNotFoundError as error:
         raise UserError(f"{path}: there is no such features file; run again, and it is made") from error
     except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise_if_passing(error)
         words = str(error).partition("\n")[0]
         raise seal.refuse(path, f"no features file ({words})") from error
     raise seal.refuse(path, reason)

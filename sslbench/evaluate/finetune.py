@@ -14,6 +14,7 @@ import numpy as np
 import safetensors.torch
 import torch
 
+from sslbench import sources
 from sslbench.canonical import document
 from sslbench.data.storage import file_sha256
 from sslbench.engine.devices import computing
@@ -78,6 +79,7 @@ def finetune(
     entries, runs = [], []
     with computing(device, threads, cell["train"]) as where, stop_signals() as stop:
         library.configure("eager" if where.cuda else views)
+        sources.still_there()
         placed = False
         for share in settings["shares"]:
             right = []
@@ -103,6 +105,7 @@ def finetune(
                         with contextlib.closing(training):
                             run(training, kept, shown, stop, checkpoint_minutes * 60)
                         count = right_answers(training, parts["test"], cell["input_size"], settings["resize_ratio"])
+                        sources.still_there(late=True)
                         kept.publish({RESULT: document({"right": count}), "ledger.json": document(ledger.document())})
                         packed.chosen = None
                     right.append(json.loads((kept.done / RESULT).read_text(encoding="utf-8"))["right"])

@@ -31,7 +31,7 @@ def blocks(report: dict, sections: Iterable[Section]) -> tuple[Block, ...]:
             f"{name}.csv",
             _TOLD[name],
             "text/csv;charset=utf-8",
-            tidy.text(rows).encode(),
+            _bytes(tidy.text(rows)),
             f"{collected}/{name}.csv" * (name == "cells"),
         )
         for name, rows in kept.items()
@@ -93,12 +93,17 @@ def _archive(kept: dict[str, list[dict]], tables: list[dict]) -> bytes:
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.create_system, entry.external_attr = 3, 0o644 << 16  # the same whatever system writes it
-            archive.writestr(entry, text)
+            archive.writestr(entry, _bytes(text))
     return out.getvalue()
 
 
 def _json(rows: list[dict]) -> str:
     return "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows) + "\n]\n"
+
+
+def _bytes(text: str) -> bytes:
+    """As the page itself writes names that are no UTF-8."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _collected(report: dict) -> str:

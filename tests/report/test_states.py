@@ -114,7 +114,8 @@ def test_a_stale_cell_is_shown_under_the_protocol_that_made_it(tree, labels) -> 
     assert (found["epochs"], found["batch_size"], found["backbone"], found["precision"]) == (10, 64, "resnet50", "bf16")
     html, text = tree.pages()
     assert "resnet18, 200 epochs" not in html  # no protocol is common to both
-    row = next(line for line in text.splitlines() if line.startswith("| SimCLR"))
+    table = text.partition("## Accuracy")[2]
+    row = next(line for line in table.splitlines() if line.startswith("| SimCLR"))
     assert [cell.strip() for cell in row.split("|")[3:6]] == ["256", "224", "200"]  # today's, which one cell has
     assert "Made with backbone resnet50, batch size 64, epochs 10, precision bf16." in html
     assert "resnet18 (1 cell)" in html and "resnet50 (1 cell)" in html
@@ -197,9 +198,9 @@ def test_a_split_is_shown_as_resolved_and_once(tree, labels, stored: str, shown:
 def test_what_chance_does_is_told_at_the_plans_confidence(tree, labels, confidence: float, points: str) -> None:
     tree.plan["confidence"] = confidence
     tree.finish(tree.cell("nette", "simclr", "baseline"), HALF, labels)
-    html = tree.pages()[0]
+    text = tree.pages()[1]
     # two-sided normal quantiles 1.960 and 2.576, times sqrt(2 * 0.25 / 1000)
-    assert f"differ by up to {points} points in {100 * confidence:g} % of cases" in html
+    assert f"differ by up to {points} points in {100 * confidence:g} % of cases" in text
 
 
 def test_references_get_no_verdict_in_any_table_but_keep_their_health(tree, labels) -> None:
@@ -211,7 +212,7 @@ def test_references_get_no_verdict_in_any_table_but_keep_their_health(tree, labe
         tree.finish(cell, HALF, labels, verdict=verdict, evidence=("looks bad",))
     text = tree.pages()[1]
     rows = [line for line in text.splitlines() if line.startswith(("| *Random", "| *Supervised"))]
-    assert len(rows) == 6  # accuracy, neighbours and health
+    assert len(rows) == 8  # leaderboard, accuracy, neighbours and health
     assert not any("collapsed" in row or "suspicious" in row for row in rows)
     assert sum("123.4" in row for row in rows) == 2 and "looks bad" not in text
 

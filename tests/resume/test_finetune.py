@@ -15,10 +15,10 @@ from sslbench.data.packed import PackedSet
 from sslbench.engine.fit import Interrupted
 from sslbench.engine.stream import Stream
 from sslbench.engine.training import Training
-from sslbench.evaluate import finetune as tuning
-from sslbench.evaluate import shares
+from sslbench.evaluate import finetune, shares
 from sslbench.evaluate.shares import draw
 from sslbench.transforms.pipeline import center_view
+from tests.by_hand import run_of
 
 SHARES, DRAWS, PICTURES = [0.25, 1.0], 2, 54
 
@@ -28,7 +28,7 @@ def weights(tmp_path) -> Path:
     torch.manual_seed(7)
     file = tmp_path / "backbone.safetensors"
     safetensors.torch.save_file(timm.create_model("test_resnet", num_classes=0).state_dict(), file)
-    (tmp_path / "run.json").write_text(json.dumps({"digest": "d1"}))
+    (tmp_path / "run.json").write_text(json.dumps(run_of()))
     return file
 
 
@@ -45,7 +45,7 @@ def run(weights: Path, pack: Path, results: Path, asked: dict | None = None, **o
     results.mkdir(exist_ok=True)
     options = {"state_root": results / ".store", "device": "cpu", "threads": 1} | options
     output = results / "finetune.json"
-    tuning.finetune(asked or settings(), "code", weights, weights.parent / "run.json", pack, output, **options)
+    finetune.finetune(asked or settings(), "code", weights, weights.parent / "run.json", pack, output, **options)
     return output.read_bytes()
 
 
@@ -76,7 +76,7 @@ def test_a_run_starts_at_the_backbone_sees_the_drawn_pictures_alone_and_trains_a
     weights, small_pack, tmp_path, monkeypatch
 ):
     seen, starts, ends = {}, [], []
-    indices, prepare, answers = Stream.indices, tuning.Tuning._prepare, tuning.right_answers
+    indices, prepare, answers = Stream.indices, finetune.Tuning._prepare, finetune.right_answers
 
     def watched(self, epoch, step):
         found = indices(self, epoch, step)
@@ -97,8 +97,8 @@ def test_a_run_starts_at_the_backbone_sees_the_drawn_pictures_alone_and_trains_a
         return count
 
     monkeypatch.setattr(Stream, "indices", watched)
-    monkeypatch.setattr(tuning.Tuning, "_prepare", prepared)
-    monkeypatch.setattr(tuning, "right_answers", finished)
+    monkeypatch.setattr(finetune.Tuning, "_prepare", prepared)
+    monkeypatch.setattr(finetune, "right_answers", finished)
     found = json.loads(run(weights, small_pack, tmp_path / "a"))
     pack = PackedSet.open(small_pack)
     train = np.sort(pack.split("official")["train"])
@@ -110,7 +110,7 @@ def test_a_run_starts_at_the_backbone_sees_the_drawn_pictures_alone_and_trains_a
     assert all(torch.equal(start[name], stored[name]) for start in starts for name in stored)
     assert all(not torch.equal(ends[-1][name], stored[name]) for name in stored if name.endswith("weight"))
     assert [entry["n_train"] for entry in found["entries"]] == [12, PICTURES]
-    assert found["digest"] == "d1"
+    assert found["digest"] == run_of()["digest"]
     assert found["n"] == 6
     for entry in found["entries"]:
         assert entry["top1"] == pytest.approx(sum(entry["right"]) / len(entry["right"]) / 6)
@@ -140,7 +140,7 @@ def test_other_pictures_drawn_or_another_test_view_are_other_runs(weights, small
     first = stored(home)
     run(weights, small_pack, home, asked | {"confidence": 0.9})
     assert stored(home) == first
-    monkeypatch.setattr(tuning, "draw", lambda labels, share, number: shares.draw(labels, share, number + 1))
+    monkeypatch.setattr(finetune, "draw", lambda labels, share, number: shares.draw(labels, share, number + 1))
     run(weights, small_pack, home, asked)
     assert len(stored(home)) == 2
     monkeypatch.undo()

@@ -5,6 +5,7 @@ import io
 import json
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -250,6 +251,26 @@ def test_without_a_compiler_it_trains_eagerly_and_says_so(small_pack, tmp_path, 
     assert files["backbone.safetensors"] == eager["backbone.safetensors"]
     (note,) = json.loads(files["ledger.json"])["notes"]
     assert note in log.getvalue() and "no C++ compiler" in note
+
+
+def test_a_run_gone_on_with_by_other_versions_says_so_and_keeps_the_earlier_ones(
+    small_pack, tmp_path, after_step, monkeypatch
+):
+    before = run(cell("simclr"), small_pack, tmp_path / "straight")
+    with monkeypatch.context() as earlier:
+        earlier.setattr("sslbench.engine.ledger.torch", SimpleNamespace(__version__="2.11.0", cuda=torch.cuda))
+        after_step(2, send(signal.SIGTERM))
+        with pytest.raises(Interrupted):
+            run(cell("simclr"), small_pack, tmp_path)
+    log = io.StringIO()
+    files = run(cell("simclr"), small_pack, tmp_path, progress=log)
+    ledger = json.loads(files["ledger.json"])
+    (resumed,) = ledger["resumed"]
+    assert resumed["versions_before"]["torch"] == "2.11.0"
+    assert resumed["versions"] == ledger["versions"] == json.loads(before["run.json"])["versions"]
+    (note,) = ledger["notes"]
+    assert note in log.getvalue() and f"torch 2.11.0 before and {torch.__version__} after" in note
+    assert json.loads(before["ledger.json"])["notes"] == []
 
 
 def weights(results: Path) -> bytes:

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ import torch
 from small_cells import EQUAL, cell, run, send
 from timm.layers import EvoNorm2dB0
 
+from sslbench import sources
 from sslbench.engine import processes
 from sslbench.engine.devices import Device
 from sslbench.engine.fit import Interrupted
@@ -51,7 +53,8 @@ def others(of: int) -> list[int]:
 
 
 def gone(pid: int) -> bool:
-    for _ in range(200):
+    """Within a minute: one that was still importing notices afterwards that nobody is there."""
+    for _ in range(1200):
         try:
             if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
                 return True
@@ -112,6 +115,7 @@ def start(settings: dict, pack: Path, results: Path) -> subprocess.Popen:
     )
 
 
+@pytest.mark.long
 def test_whatever_dies_it_ends_in_one_line_and_then_in_the_same_bytes(small_pack, tmp_path, straight, after_step):
     """The other process is killed; then both get a signal; then rank 0 is killed; then a run to the end."""
     settings = two_device_cell()
@@ -152,7 +156,7 @@ def test_a_batch_that_does_not_divide_is_refused_before_anything_starts(small_pa
         run(cell("simclr"), small_pack, tmp_path, devices=3)
 
 
-def test_what_depends_on_the_number_of_devices_is_refused(monkeypatch):
+def test_what_depends_on_the_number_of_devices_is_refused():
     settings = cell("simclr")
     settings["backbone"]["options"] = {"drop_path_rate": 0.2}
     with pytest.raises(UserError, match=r"compute\.devices: DropPath drops at random"):
@@ -161,9 +165,8 @@ def test_what_depends_on_the_number_of_devices_is_refused(monkeypatch):
         synchronise(torch.nn.Sequential(EvoNorm2dB0(8)))
     settings = cell("moco")
     settings["method"]["options"]["statistics_group"] = 5
-    monkeypatch.setattr("sslbench.methods.moco.model.world", lambda: 2)
     with pytest.raises(UserError, match="5 pictures, and 16 at a time make no equal groups for 2 devices"):
-        build_method(settings, 3).check_pictures(100, 16)
+        build_method(settings, 3).check_pictures(100, 16, 2)
 
 
 def test_a_process_that_waits_in_vain_for_a_dead_one_ends(monkeypatch, capfd):
@@ -179,6 +182,22 @@ def test_a_process_that_waits_in_vain_for_a_dead_one_ends(monkeypatch, capfd):
     (line,) = said
     assert line.startswith("the process of device 1 (of 2, from 0) ended: no such card; the last checkpoint is kept")
     assert f"sslbench: {line}" in capfd.readouterr().err
+
+
+def test_processes_that_never_start_are_given_up_in_one_line(monkeypatch):
+    monkeypatch.setattr(processes, "LONGEST_START", 0.5)
+    monkeypatch.setattr(processes, "START", "import time; time.sleep(60)")
+    began = time.monotonic()
+    with pytest.raises(UserError, match=r"^the processes of the other devices did not start within 0\.\d+ minutes"):
+        processes.Others({}, 3, print)
+    assert time.monotonic() - began < 20
+
+
+def test_nobody_can_take_the_port_at_which_processes_will_meet():
+    """From before the others start, which takes seconds."""
+    meeting = processes._meeting(2)
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", meeting.port))
 
 
 @pytest.mark.parametrize(("world", "accumulate"), [(2, 1), (2, 4), (4, 2)])
@@ -198,3 +217,9 @@ def test_a_process_is_sent_its_own_pictures_alone(world, accumulate):
             assert torch.equal(stream._pictures(batch, start, stop), batch[start:stop])
             seen += batch[start:stop].tolist()
     assert seen == batch.tolist()
+
+
+def test_a_process_that_imported_other_sources_than_rank_0_ends_the_run(small_pack, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "taken", lambda: {"sslbench.engine.training": "0" * 64})
+    with pytest.raises(UserError, match=r"device 1 .* ended: sslbench\.engine\.training: the code"):
+        run(two_device_cell(), small_pack, tmp_path, devices=2)

@@ -15,7 +15,7 @@ from typing import Annotated
 from pydantic import Field
 
 from sslbench.data import splits
-from sslbench.data.layouts.tree import SUFFIXES, entries, is_picture, listing_of, pictures_below
+from sslbench.data.layouts.tree import SUFFIXES, archives_hint, entries, is_picture, listing_of, pictures_below
 from sslbench.data.spec import DatasetSettings, Listing, Record
 from sslbench.errors import UserError
 
@@ -104,4 +104,6 @@ def _of_class(folder: Path, prefix: str, label: str | None = None) -> list[Recor
 def _no_pictures(folder: Path, what: str = "it") -> str:
     others = Counter(path.suffix.lower() or path.name for path in folder.rglob("*") if path.is_file())
     seen = f" (it has {', '.join(name for name, _ in others.most_common(3))} files)" if others else ""
+    if hint := archives_hint(folder):
+        return f"{folder}: {what} has no pictures; {hint}"
     return f"{folder}: {what} has no pictures{seen}; add some ({', '.join(SUFFIXES)}) or remove the folder"

@@ -12,13 +12,14 @@ import csv
 from pathlib import Path
 from typing import Literal
 
-from sslbench.data.layouts.tree import entries, is_picture, listing_of, pictures_below
+from sslbench.data.layouts.tree import archives_hint, entries, is_picture, listing_of, pictures_below
 from sslbench.data.spec import DatasetSettings, Listing, Record
 from sslbench.errors import UserError
 
 PAGE = "https://www.image-net.org/download.php"
 TITLES, SOLUTION = "LOC_synset_mapping.txt", "LOC_val_solution.csv"
 KAGGLE = "ILSVRC/Data/CLS-LOC"  # where its archive has train and val
+PARTS = ("train", "val")  # one of them alone is no folder around the pictures (packing.py)
 
 
 class Settings(DatasetSettings):
@@ -42,7 +43,12 @@ def scan(root: Path, settings: Settings) -> Listing:
     """Raises UserError where train or val is missing, has no pictures, or names classes that the other lacks."""
     base = next((b for b in (root, root / KAGGLE) if (b / "train").is_dir() and (b / "val").is_dir()), None)
     if base is None:
-        raise UserError(f"{root}: has no folders 'train' and 'val', so it is not ImageNet; check archive: or path:")
+        lacking = [repr(part) for part in PARTS if not (root / part).is_dir()]
+        raise UserError(
+            f"{settings.path or settings.archive or root}: has no folder{'s' * (len(lacking) - 1)} "
+            f"{' and '.join(lacking)}, so it is not ImageNet; "
+            f"{archives_hint(root) or 'check archive: or path:'}"
+        )
     prefix = "" if base == root else f"{KAGGLE}/"
     titles = _titles(root)
     train = _by_folder(base / "train", f"{prefix}train")
@@ -62,10 +68,13 @@ def _by_folder(part: Path, prefix: str) -> list[Record]:
     for folder in (Path(entry.path) for entry in entries(part) if entry.is_dir()):
         found = pictures_below(folder)
         if not found:
-            raise UserError(f"{folder}: this class has no pictures; get them, or remove the folder from train and val")
+            cure = archives_hint(folder) or "get them, or remove the folder from train and val"
+            raise UserError(f"{folder}: this class has no pictures; {cure}")
         records += [Record(f"{prefix}/{folder.name}/{name}", folder.name) for name in found]
     if not records:
-        raise UserError(f"{part}: has no folders of pictures, one per class; check archive: or path:")
+        raise UserError(
+            f"{part}: has no folders of pictures, one per class; {archives_hint(part) or 'check archive: or path:'}"
+        )
     return records
 
 

@@ -1,14 +1,22 @@
 """Pictures in a folder tree, as every layout finds them."""
 
 import os
+import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from sslbench.data.spec import Listing, Record
 from sslbench.errors import UserError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")  # in any case
+# Of file names, in any case. A version of Pillow that lacks a format calls its pictures unreadable.
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif"),
+    *(".tif", ".tiff", ".ppm", ".pgm", ".avif", ".jp2"),
+)
+ARCHIVES = (".tar", ".tgz", ".tar.gz", ".zip")
 
+MAX_FOLDERS = 1_000_000  # that are looked through for files that are no pictures
 MAX_DEPTH = 100  # folders below the one that is looked through
 
 
@@ -43,14 +51,42 @@ def _walk(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[str]:
             yield prefix + entry.name
 
 
-def top_folder(root: Path) -> Path:
-    """``root``, or where it holds one folder and nothing else, that folder, and so on down.
+def top_folder(root: Path, parts: Collection[str] = ()) -> Path:
+    """``root``, or where it holds one folder and nothing else, that folder, and so on down, but into none of ``parts``.
 
     So pictures have the same names whether the archive's top folder was kept, renamed or stripped.
     """
-    while len(found := entries(root)) == 1 and found[0].is_dir():
+    while len(found := entries(root)) == 1 and found[0].is_dir() and found[0].name not in parts:
         root = Path(found[0].path)
     return root
+
+
+def archives_hint(folder: Path) -> str:
+    """What to do with a folder of archives, as ImageNet's comes; empty where it holds none."""
+    count = sum(entry.name.lower().endswith(ARCHIVES) and entry.is_file() for entry in entries(folder))
+    if not count:
+        return ""
+    what = "an archive" if count == 1 else f"{count:,} archives"
+    return f"it holds {what} (.tar or alike): unpack first, then name the folder as path: (docs/your-own-images.md)"
+
+
+def passed_over(root: Path, listed: Collection[str]) -> dict[str, int]:
+    """How many files below ``root``, hidden ones left out, are not ``listed`` (paths relative to it), by suffix."""
+    listed, found, seen = frozenset(listed), Counter(), set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen or len(seen) > MAX_FOLDERS:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        prefix = os.path.relpath(folder, root).replace(os.sep, "/") + "/"
+        prefix = "" if prefix == "./" else prefix
+        for name in names:
+            if not name.startswith(".") and prefix + name not in listed:
+                suffix = Path(name).suffix.lower()
+                found[suffix if re.fullmatch(r"\.[a-z0-9]{1,10}", suffix) else "other"] += 1
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
 def listing_of(

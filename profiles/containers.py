@@ -7,9 +7,14 @@ whatever python3 the submitting host has.
 import json
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+
+TRIES = 5  # to learn a job's state; then the next round of Snakemake's asks again
+PAUSE = 1.0  # seconds between them
+TIMEOUT = 60.0  # seconds for one
 
 # The platform's SIGTERM, at a time limit or when a node is taken away, reaches the container's first process alone.
 # That hands it on to its process group, so that a training writes its checkpoint, and waits for the job's end.
@@ -46,6 +51,25 @@ def call(*words: str, stdin: str | None = None) -> str:
     return done.stdout
 
 
+def state(job: str, read: Callable[[str], str], *words: str) -> str:
+    """What ``read`` makes of the program's answer about ``job``: success, failed or running.
+
+    A status command that fails ends Snakemake as a whole, and all its jobs with it. So a job of which nothing can be
+    learned, because the network or the platform is away, is taken to be running.
+    """
+    for number in range(TRIES):
+        if number:
+            time.sleep(PAUSE)
+        try:
+            done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False, timeout=TIMEOUT)
+            if done.returncode == 0:
+                return read(done.stdout)
+        except (OSError, subprocess.TimeoutExpired, ValueError, LookupError, TypeError, AttributeError) as error:
+            print(f"sslbench: {words[0]}: {error!r}", file=sys.stderr)
+    print(f"sslbench: {words[0]} gives no answer about {job}, {TRIES} times; taken to be running", file=sys.stderr)
+    return "running"
+
+
 def main(submit: Callable[[Path], str], status: Callable[[str], str], cancel: Callable[[str], None]) -> None:
     """``jobs.py submit SCRIPT`` prints an id, ``jobs.py status ID`` its state, ``jobs.py ID...`` cancels."""
     match sys.argv[1:]:
@@ -54,5 +78,11 @@ def main(submit: Callable[[Path], str], status: Callable[[str], str], cancel: Ca
         case ["status", job]:
             print(status(job))
         case jobs:
+            failed = 0
             for job in jobs:
-                cancel(job)
+                try:
+                    cancel(job)
+                except SystemExit as error:  # the others are cancelled all the same
+                    print(error, file=sys.stderr)
+                    failed = 1
+            sys.exit(failed)

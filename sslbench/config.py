@@ -4,12 +4,11 @@ Lists say what runs (grid, seeds), dicts define things (datasets, models, transf
 deeply, so an overlay can replace a list, and add to a dict.
 """
 
-import re
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from sslbench import registry
 from sslbench.cells import Cell, Dataset, Model, Transform, pack_names
@@ -18,9 +17,9 @@ from sslbench.compute import Compute
 from sslbench.data.spec import DatasetSettings
 from sslbench.errors import UserError
 from sslbench.evaluate.spec import Evaluation
-from sslbench.plain import require_plain, shown
+from sslbench.plain import require_plain
 from sslbench.strict import Name, Positive, Strict
-from sslbench.transforms.spec import merge
+from sslbench.validation import filled, require_known, unknown, validated
 
 
 class Block(Strict):
@@ -109,7 +108,7 @@ class Config(Strict):
             kind, options = _kind(entry, "kind", registry.DATASETS, f"datasets.{name}")
             settings[name] = (
                 kind,
-                _settings(registry.load(registry.DATASETS[kind]).Settings, options, f"datasets.{name}"),
+                filled(registry.load(registry.DATASETS[kind]).Settings, options, f"datasets.{name}"),
             )
         sizes = {name: self._pack_size(s) for name, (_, s) in settings.items()}
         packs = pack_names({name: (s, sizes[name]) for name, (_, s) in settings.items()})
@@ -117,7 +116,7 @@ class Config(Strict):
         for name, dataset in datasets.items():
             other = dataset.settings.evaluate_on
             if other is not None and other not in datasets:
-                raise _unknown(f"datasets.{name}.evaluate_on", other, "dataset", datasets)
+                raise unknown(f"datasets.{name}.evaluate_on", other, "dataset", datasets)
             if other is not None and datasets[other].settings.evaluate_on is not None:
                 raise UserError(
                     f"config: datasets.{name}.evaluate_on: {other!r} is itself judged on another dataset; name a "
@@ -146,7 +145,7 @@ class Config(Strict):
         transforms = {}
         for name, entry in self.transforms.items():
             kind, overrides = _kind(entry, "kind", registry.TRANSFORMS, f"transforms.{name}")
-            settings = _settings(registry.load(registry.TRANSFORMS[kind]).Settings, overrides, f"transforms.{name}")
+            settings = filled(registry.load(registry.TRANSFORMS[kind]).Settings, overrides, f"transforms.{name}")
             transforms[name] = Transform(name, kind, settings, overrides)
         return transforms
 
@@ -155,13 +154,13 @@ class Config(Strict):
         triples: dict[tuple[str, str, str], None] = {}
         for number, block in enumerate(self.grid):
             where = f"grid[{number}]"
-            _known(f"{where}.datasets", block.datasets, "dataset", self.all_datasets)
-            _known(f"{where}.models", block.models, "model", self.models)
-            _known(f"{where}.transforms", block.transforms, "transform", self.all_transforms)
+            require_known(f"{where}.datasets", block.datasets, "dataset", self.all_datasets)
+            require_known(f"{where}.models", block.models, "model", self.models)
+            require_known(f"{where}.transforms", block.transforms, "transform", self.all_transforms)
             _labels_for(block, where, self.all_datasets)
             triples.update({(d, m, t): None for d in block.datasets for m in block.models for t in block.transforms})
         grid = [self.cell(*triple, seed) for triple in triples for seed in self.seeds]
-        _known("references.supervised", self.references.supervised, "transform", self.all_transforms)
+        require_known("references.supervised", self.references.supervised, "transform", self.all_transforms)
         columns: dict[str, list[str]] = {}
         for dataset, _, transform in triples:
             columns.setdefault(dataset, []).append(transform)
@@ -197,8 +196,8 @@ class Config(Strict):
             base = self.training
             if isinstance(changes, dict) and changes.get("backbone", base.backbone) != base.backbone:
                 base = base.model_copy(update={"backbone_options": {}})  # which were another network's
-            training = _settings(Training, changes, f"models.{name}.training", base=base)
-        settings = _settings(module.Settings, options, f"models.{name}")
+            training = filled(Training, changes, f"models.{name}.training", base=base)
+        settings = filled(module.Settings, options, f"models.{name}")
         if training.batch_size < module.FACTS.min_batch:
             raise UserError(
                 f"config: {name} needs a batch of at least {module.FACTS.min_batch}, and training.batch_size is "
@@ -208,6 +207,8 @@ class Config(Strict):
         if batch % (parts * devices):
             on = f" on {devices} devices (compute.devices)" if devices > 1 else ""
             raise UserError(f"config: training.accumulate: {parts} does not divide the batch of {batch}{on}")
+        if refused := module.FACTS.refused(devices):
+            raise UserError(f"config: compute.devices is {devices}, and models.{name}: {refused}")
         return Model(name, method, known[method], settings, module.FACTS, training, overrides, auxiliary)
 
     def _pack_size(self, settings: DatasetSettings) -> int:
@@ -221,12 +222,13 @@ def load(raw: dict) -> Config:
         UserError: one line that names the key, what it was, what is allowed, and the nearest name.
     """
     require_plain(raw)
-    config = _validated(Config, raw, "")
+    config = validated(Config, raw, "")
     config.cells()  # validates what the grid names
     for rule, job in config.compute.jobs.items():
-        _known(f"compute.jobs.{rule}.datasets", list(job.datasets), "dataset", config.all_datasets)
+        require_known(f"compute.jobs.{rule}.datasets", list(job.datasets), "dataset", config.all_datasets)
+    config.compute.check_devices()
     if config.sweep is not None:
-        _known("sweep.transforms", config.sweep.transforms, "transform", config.all_transforms)
+        require_known("sweep.transforms", config.sweep.transforms, "transform", config.all_transforms)
         for name in config.sweep.transforms:
             parameter_of(config.all_transforms[name], config.sweep.parameter)
     if config.composition is not None:
@@ -248,61 +250,6 @@ def parameter_of(transform: Transform, parameter: str) -> object:
     return value
 
 
-def _settings(cls: type[Strict], changes: dict, where: str, base: Strict | None = None) -> Any:
-    """``cls`` with ``changes`` laid over ``base``, or over its own defaults, dict by dict."""
-    if base is not None:
-        start = base.model_dump()
-    else:
-        values = {
-            name: field.get_default(call_default_factory=True)
-            for name, field in cls.model_fields.items()
-            if not field.is_required()
-        }
-        start = {name: v.model_dump() if isinstance(v, BaseModel) else v for name, v in values.items()}
-    return _validated(cls, merge(start, changes), where)
-
-
-def _validated(cls: type[Strict], data: dict, where: str) -> Any:
-    try:
-        return cls.model_validate(data)
-    except ValidationError as error:
-        problems = error.errors(include_url=False)
-        first = problems[0]
-        key = ".".join([where] * bool(where) + [str(part) for part in first["loc"] if part != "[key]"]) or "(top level)"
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        if first["type"] == "extra_forbidden":
-            known = _fields_at(cls, first["loc"][:-1])
-            guess = registry.nearest(str(first["loc"][-1]), known)
-            text = f"{key}: there is no such key.{guess} Known: {', '.join(known)}"
-        elif first["type"] == "missing":
-            text = f"{key} is missing"
-        else:
-            text = f"{key}: {_problem(first)}"
-        raise UserError(f"config: {text}{more}") from None
-
-
-def _problem(error: Any) -> str:
-    """What is wrong with one value, in words. A fault between many keys does not show them all: its text names them."""
-    message, value = error["msg"].removeprefix("Value error, "), error["input"]
-    guess = ""
-    if error["type"] == "literal_error":
-        guess = registry.nearest(str(value), re.findall(r"'([^']*)'", str(error["ctx"]["expected"])))
-    if isinstance(value, dict) and len(value) > 3:
-        return message
-    return f"{shown(value)} is not allowed: {message}{guess and '.' + guess}"
-
-
-def _fields_at(cls: type[BaseModel], loc: tuple) -> list[str]:
-    """The field names of the model that a validation error's path leads to."""
-    for part in loc:
-        field = cls.model_fields.get(part) if isinstance(part, str) else None
-        if field is not None:
-            inner = [a for a in (field.annotation, *get_args(field.annotation)) if isinstance(a, type)]
-            nested = [a for a in inner if issubclass(a, BaseModel)]
-            cls = nested[0] if nested else cls
-    return list(cls.model_fields)
-
-
 def _auxiliary(entries: dict | None, where: str) -> dict[str, dict]:
     """The options of the pretext tasks beside a method, validated and complete, by name; a task of weight 0 is none."""
     if entries is not None and not isinstance(entries, dict):
@@ -310,13 +257,13 @@ def _auxiliary(entries: dict | None, where: str) -> dict[str, dict]:
     tasks = {}
     for name, options in (entries or {}).items():
         if name not in registry.PRETEXT:
-            raise _unknown(where, name, "pretext task", registry.PRETEXT)
+            raise unknown(where, name, "pretext task", registry.PRETEXT)
         if options is not None and not isinstance(options, dict):
             raise UserError(
                 f"config: {where}.{name}: {options!r} is not allowed: give its options, e.g. {{weight: 0.1}}"
             )
         cls = registry.load(f"{registry.PRETEXT[name]}.settings").Settings
-        settings = _settings(cls, options or {}, f"{where}.{name}")
+        settings = filled(cls, options or {}, f"{where}.{name}")
         if settings.weight > 0:
             tasks[name] = settings.model_dump(mode="json")
     return tasks
@@ -329,14 +276,8 @@ def _kind(entry: dict, key: str, known: dict[str, str], where: str) -> tuple[str
         raise UserError(f"config: {where} says no `{key}`; allowed: {', '.join(known)}")
     name = options.pop(key)
     if not isinstance(name, str) or name not in known:
-        raise _unknown(f"{where}.{key}", name, key, known)
+        raise unknown(f"{where}.{key}", name, key, known)
     return name, options
-
-
-def _unknown(where: str, name: object, what: str, known: Any) -> UserError:
-    names = list(known)
-    guess = registry.nearest(str(name), names)
-    return UserError(f"config: {where}: no {what} is called {shown(name)}.{guess} Known: {', '.join(names)}")
 
 
 def _labels_for(block: Block, where: str, datasets: dict[str, Dataset]) -> None:
@@ -347,9 +288,3 @@ def _labels_for(block: Block, where: str, datasets: dict[str, Dataset]) -> None:
             f"config: {where}.downstream: {', '.join(block.downstream)} need labels, and datasets.{bare[0]} says "
             "labelled: false; give that dataset a block of its own, or evaluate_on"
         )
-
-
-def _known(where: str, names: list[str], what: str, known: Any) -> None:
-    for name in names:
-        if name not in known:
-            raise _unknown(where, name, what, known)

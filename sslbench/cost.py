@@ -67,6 +67,25 @@ def stop_without_gpu(config: Config, cells: list[Cell]) -> None:
     )
 
 
+def stop_cluster_without_gpu(config: Config, rule: str, datasets: Iterable[str]) -> None:
+    """Refuse to submit jobs of ``rule`` that would ask for no GPU and compute on CPUs, unless the config allows it.
+
+    Raises:
+        UserError: where the device is a CPU, by its name or because this host has no GPU, and some of ``datasets`` have
+            no number of GPUs of their own in compute.jobs.
+    """
+    if config.compute.allow_cpu or device(config) == "cuda":
+        return
+    named = config.compute.device != "cpu" and all(config.compute.asked(rule, name, "cpu")["gpu"] for name in datasets)
+    if not named:
+        why = "and this host has no GPU" if config.compute.device == "auto" else "which has no GPU"
+        raise UserError(
+            f"compute.device is {config.compute.device}, {why}: the cluster's jobs would ask for none and {rule} on "
+            "CPUs. Set compute.device: cuda (profiles/slurm does, but a --config compute=... of yours replaces the "
+            "profile's), or, to do it on CPUs all the same, compute.allow_cpu: true"
+        )
+
+
 def stop_tuning_without_gpu(config: Config, count: int) -> None:
     """The same for fine-tuning ``count`` finished cells.
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from containers import call, command, main, name, properties
+from containers import call, command, main, name, properties, state
 
 KUBECTL = os.environ.get("KUBECTL", "kubectl")
 TEMPLATE = Path(__file__).with_name("job.json")
@@ -34,8 +34,14 @@ def submit(script: Path) -> str:
 
 
 def status(job: str) -> str:
-    state = json.loads(call(KUBECTL, "get", "job", job, "--output=json")).get("status", {})
-    ended = {each["type"] for each in state.get("conditions") or [] if each["status"] == "True"}
+    return state(job, _state, KUBECTL, "get", "job", job, "--output=json", "--ignore-not-found")
+
+
+def _state(answer: str) -> str:
+    if not answer.strip():  # deleted by somebody, or a day after its end
+        return "failed"
+    conditions = json.loads(answer).get("status", {}).get("conditions") or []
+    ended = {each["type"] for each in conditions if each["status"] == "True"}
     return "success" if "Complete" in ended else "failed" if "Failed" in ended else "running"
 
 

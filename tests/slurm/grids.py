@@ -9,8 +9,16 @@ from pathlib import Path
 from tests.project import Project
 from tests.slurm.cluster import Cluster
 
-# Fewer seconds between two looks at the queue than on a shared cluster, and no accounting database to ask. The
-# network's device is the CPU: the GPUs are only counted.
+# Snakemake, but that it looks at the queue every two seconds. The executor waits longer each time, up to three minutes,
+# which a shared cluster needs and a test does not.
+SNAKEMAKE = """
+from snakemake.cli import main
+from snakemake_executor_plugin_slurm import Executor
+
+Executor.next_seconds_between_status_checks = property(lambda self: 2, lambda self, seconds: None)
+main()
+"""
+# No accounting database to ask. The network's device is the CPU: the GPUs are only counted.
 SETTINGS = [
     *("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2"),
     *("--latency-wait", "5", "--config", "compute={device: cpu}"),
@@ -27,7 +35,7 @@ class OnSlurm(Project):
         """Run with profiles/slurm, as docs/clusters.md says."""
         profile = ["--workflow-profile", "profiles/slurm", *SETTINGS]
         return subprocess.run(
-            [sys.executable, "-m", "snakemake", *profile, *arguments, "--configfile", "overlay.yaml"],
+            [sys.executable, "-c", SNAKEMAKE, *profile, *arguments, "--configfile", "overlay.yaml"],
             cwd=self.folder,
             env=os.environ | self.cluster.environment | {"OMP_NUM_THREADS": "1"},
             capture_output=True,
@@ -45,10 +53,9 @@ def results(project: Project) -> dict[str, bytes]:
 
 def same_report(here: Project, there: Project, name: str) -> tuple[str, str]:
     """Both reports in Markdown, ``there`` rendered anew with the ledgers of ``here``: times, hosts and memory differ."""
-    for entry in (here.folder / "results/.store").glob("*/done"):  # which holds the ledgers' hashes
-        copy = there.folder / entry.relative_to(here.folder)
-        shutil.rmtree(copy)
-        shutil.copytree(entry, copy)
+    for entry in (there.folder / "results/.store").glob("*/done"):  # which holds the ledgers' hashes
+        shutil.rmtree(entry)
+        shutil.copytree(here.folder / entry.relative_to(there.folder), entry)
     for ledger in (here.folder / "results").glob("*/*/*/seed*/ledger.json"):
         path = there.folder / ledger.relative_to(here.folder)
         path.unlink(missing_ok=True)  # a link into the store

@@ -19,6 +19,7 @@ JOBS = {
     "embed": {"memory_mb": 1000, "minutes": 10, "gpus": 1},
     "evaluate": {"memory_mb": 1000, "minutes": 10},
     "labelfree": {"memory_mb": 1000, "minutes": 10, "gpus": 1},
+    "look": {"memory_mb": 1000, "minutes": 10},
 }
 
 
@@ -47,4 +48,4 @@ def test_the_demonstration_ends_in_the_same_report_as_a_local_run(cluster, tmp_p
     assert resumed
     one, other = same_report(here, there, "demo")
     assert one == other
-    survived("time limit on Slurm", "pretrain", len(resumed))
+    survived("time limit on Slurm", "train", len(resumed))

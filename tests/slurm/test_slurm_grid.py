@@ -28,12 +28,13 @@ GRID = TINY | {
             "embed": {"memory_mb": 850, "minutes": 5, "gpus": 1, "gpu_model": "drawn"},
             "evaluate": {"memory_mb": 700, "minutes": 6},
             "labelfree": {"memory_mb": 850, "minutes": 7, "gpus": 1},
+            "look": {"memory_mb": 750, "minutes": 4},
         },
     },
 }
 LONG = "limited/long/simclr/seed0"
-SECONDS = 60.0  # of training, of which a job of one minute has less: Slurm warns it 25 to 55 s after its start
-AHEAD = "slurm_extra='--signal=TERM@5'"
+SECONDS = 50.0  # of training, of which a job of one minute has less: Slurm warns it 20 to 50 s after its start
+AHEAD = "slurm_extra='--signal=TERM@10'"
 
 
 def grid(epochs: int) -> dict:
@@ -67,7 +68,7 @@ def jobs(run, what: str) -> list[dict[str, str]]:
 
 def test_the_results_are_those_of_a_local_run_byte_for_byte(run):
     here, there, _ = run
-    assert len(results(here)) == 2 * 10
+    assert len(results(here)) == 2 * 11
     assert results(there) == results(here)
 
 
@@ -79,7 +80,7 @@ def test_a_job_at_its_time_limit_is_submitted_again_and_goes_on_from_its_checkpo
     assert resumed
     log = (there.folder / f"logs/pretrain/{LONG}.log").read_text()
     assert re.search(r"resumed after step [1-9]\d* of", log)
-    survived("time limit on Slurm", "pretrain", len(resumed))
+    survived("time limit on Slurm", "train", len(resumed))
 
 
 def test_each_job_asks_for_what_the_config_gives_its_rule_and_dataset(run):
@@ -97,6 +98,8 @@ def test_each_job_asks_for_what_the_config_gives_its_rule_and_dataset(run):
         "rule_probe_embed_evaluate": ("gpu", "00:11:00", "850M", "gres:gpu:drawn:1"),  # one after the other
         "rule_labelfree drawn": ("gpu", "00:07:00", "850M", "gres:gpu:1"),
         "rule_labelfree limited": ("gpu", "00:07:00", "850M", "gres:gpu:1"),
+        "rule_look drawn": ("cpu", "00:04:00", "750M", ""),
+        "rule_look limited": ("cpu", "00:04:00", "750M", ""),
     }
 
 

@@ -24,10 +24,10 @@ demo-all: $(READY)
 test: $(READY)
 	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile
 
-# The long forms: many kills, faults and hostile inputs. Their table: docs/reliability.md.
+# All tests with their long forms: many kills, faults and hostile inputs. Their tables: docs/reliability.md.
 test-long: $(READY)
 	rm -f tally.jsonl
-	SSLBENCH_TALLY=$(CURDIR)/tally.jsonl $(VENV)/bin/python -m pytest -m long --numprocesses auto --dist loadfile
+	SSLBENCH_TALLY=$(CURDIR)/tally.jsonl $(VENV)/bin/python -m pytest -m "long or not long" --numprocesses auto --dist loadfile
 	$(VENV)/bin/python -m tests.faults.reliability tally.jsonl
 
 # On a Slurm of one node that the tests start and stop, as root; a missing one is installed where apt-get is.

@@ -26,8 +26,10 @@ def main() -> None:
     import sslbench.evaluate.embed
     import sslbench.evaluate.evaluate
     import sslbench.evaluate.labelfree
+    import sslbench.report.album
     import sslbench.report.collect
     import sslbench.report.gallery
+    import sslbench.report.look
     import sslbench.report.page  # noqa: F401
 
     torch.set_num_threads(1)

@@ -1,7 +1,6 @@
-"""Writes the table of docs/reliability.md from what the tests counted.
+"""Writes the tables of docs/reliability.md from what the tests counted.
 
-    SSLBENCH_TALLY=tally.jsonl make test-long
-    python -m tests.faults.reliability tally.jsonl
+    python -m tests.faults.reliability tally.jsonl     # after `make test-long`, which runs it, too
 
 The text around the two markers is a person's and stays.
 """
@@ -13,7 +12,10 @@ from pathlib import Path
 
 PAGE = Path(__file__).parents[2] / "docs/reliability.md"
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
-ORDER = ("fetch", "pack", "train", "evaluate", "report", "store", "results", "checkpoint", "workflow")
+ORDER = ("fetch", "unpack", "pack", "train", "evaluate", "report", "store", "results", "checkpoint", "workflow")
+INPUTS = ("download server", "hostile archive", "hostile picture", "odd names", "property")
+TOGETHER = ("jobs that want one card", "lock of a living run", "time limit on Slurm")  # and whatever waits in slots
+NAMES = {"property": "generated input (hypothesis)"}
 
 
 def counted(text: str) -> Counter[tuple[str, str]]:
@@ -31,18 +33,33 @@ def counted(text: str) -> Counter[tuple[str, str]]:
     return found
 
 
-def table(found: Counter[tuple[str, str]]) -> str:
+def part(kind: str, stage: str) -> int:
+    """Which of the tables a count belongs to."""
+    return 1 if kind in INPUTS else 2 if kind in TOGETHER or stage == "slots" else 0
+
+
+def tables(found: Counter[tuple[str, str]]) -> str:
+    """That of the faults in jobs and runs, that of inputs, and that of jobs beside each other; empty ones are left out."""
+    parts: list[Counter[tuple[str, str]]] = [Counter(), Counter(), Counter()]
+    for (kind, stage), count in found.items():
+        parts[part(kind, stage)][kind, stage] = count
+    heads = ("fault, then the same command again", "input", "jobs beside each other")
+    return "\n\n".join(table(counts, head) for counts, head in zip(parts, heads, strict=True) if counts)
+
+
+def table(found: Counter[tuple[str, str]], head: str) -> str:
     """One row per kind: what was done, in which stages how often, and the sum; then the sum of all."""
     kinds: defaultdict[str, dict[str, int]] = defaultdict(dict)
     for (kind, stage), count in found.items():
         kinds[kind][stage] = count
-    lines = ["| fault | tried and survived | where |", "|---|--:|---|"]
-    for kind, stages in sorted(kinds.items(), key=lambda item: item[0].lower()):
+    lines = [f"| {head} | tried and survived | where |", "|---|--:|---|"]
+    for kind, stages in sorted(kinds.items(), key=lambda item: NAMES.get(item[0], item[0]).lower()):
         order = sorted(stages, key=lambda stage: (ORDER.index(stage) if stage in ORDER else len(ORDER), stage))
         where = ", ".join(f"{stage} {stages[stage]:,}" for stage in order)
-        lines.append(f"| {cell(kind)} | {sum(stages.values()):,} | {cell(where)} |")
+        lines.append(f"| {cell(NAMES.get(kind, kind))} | {sum(stages.values()):,} | {cell(where)} |")
     kills = sum(count for (kind, _), count in found.items() if "kill" in kind.lower())
-    lines.append(f"| **all** | **{sum(found.values()):,}** | {kills:,} of them kills |")
+    told = f"{kills:,} of them kills" if kills else ""
+    lines.append(f"| **all** | **{sum(found.values()):,}** | {told} |")
     return "\n".join(lines)
 
 
@@ -51,11 +68,11 @@ def cell(text: str) -> str:
 
 
 def updated(page: str, found: Counter[tuple[str, str]]) -> str:
-    """``page`` with the table between its markers. Raises ValueError where it has not exactly one pair of them."""
+    """``page`` with the tables between its markers. Raises ValueError where it has not exactly one pair of them."""
     if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
         raise ValueError(f"the page must hold {BEGIN} and then {END}, once each")
     before, after = page[: page.index(BEGIN)], page[page.index(END) :]
-    return f"{before}{BEGIN}\n\n{table(found)}\n\n{after}"
+    return f"{before}{BEGIN}\n\n{tables(found)}\n\n{after}"
 
 
 def main(arguments: list[str], page: Path = PAGE) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 from snakemake.utils import update_config
 
-from sslbench import downstream
+from sslbench import downstream, sources
 from sslbench import plan as planning
 from sslbench.canonical import canonical
 from sslbench.config import load
@@ -22,7 +22,9 @@ from sslbench.fingerprint import code_digest
 from tests.workflow.tiny_grid import TINY
 
 ROOT = Path(__file__).parents[2]
-STAGES = ("fetch", "pack", "pretrain", "embed", "evaluate", "labelfree", "gallery", "collect", "report")
+STAGES = (
+    "fetch", "pack", "pretrain", "embed", "evaluate", "labelfree", "look", "gallery", "collect", "album", "report",
+)  # fmt: skip
 ONE_CELL = TINY | {
     "grid": [{"datasets": ["drawn"], "models": ["simclr"], "transforms": ["simclr"]}],
     "references": {"random": False, "supervised": []},
@@ -37,6 +39,11 @@ def merged(overlay: dict) -> dict:
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     update_config(config, overlay)
     return config
+
+
+def code_of(stage: str, settings: dict) -> str:
+    checked = ("pretrain", "embed", "evaluate", "labelfree")  # by the job itself
+    return code_digest(*sources.roots(stage, settings)) if stage in checked else "of the test"
 
 
 class Jobs:
@@ -66,11 +73,10 @@ class Jobs:
         from sslbench.evaluate.spec import APART
 
         evaluation = checked.evaluation.model_dump(mode="json", exclude={"resize_ratio", *APART})
-        code = code_digest(*cell.code_roots, planning.PRETRAIN_SCRIPT)
         gallery = {"transforms": plan.gallery(), "size": checked.training.input_size}
         table = {"table": f"{collected}/cells.csv", "report": f"{collected}/report.json"}
         pages = {"html": f"{reports}/report.html", "markdown": f"{reports}/report.md"}
-        picture = f"{collected}/gallery.json"
+        picture, seen, thumbs = f"{collected}/gallery.json", f"{folder}/look.json", f"{collected}/album.json"
         pairs = {
             "fetch": ([], [source], None),
             "pack": ([source], {"manifest": manifest, "doctor": f"{self.pack}/doctor.json"}, None),
@@ -82,16 +88,20 @@ class Jobs:
                 [f"{folder}/labelfree.json"],
                 json.loads(downstream.text(checked, cell, "labelfree")),
             ),
+            "look": (features, [seen], {}),
             "gallery": ([manifest], [picture], gallery),
             "collect": ([], table, plan.report(["overlay.yaml"])),
-            "report": ({"report": table["report"], "gallery": [picture]}, pages, {}),
+            "album": ({"report": table["report"], "looks": [seen]}, [thumbs], {}),
+            "report": ({"report": table["report"], "gallery": [picture], "album": [thumbs]}, pages, {}),
         }
         self.said, self.files = {}, {}
         for stage, (given, made, settings) in pairs.items():
             self.said[stage] = {
                 "input": given,
                 "output": made,
-                "params": {"settings": canonical(settings), "code": code} if settings is not None else {},
+                "params": {"settings": canonical(settings), "code": code_of(stage, settings)}
+                if settings is not None
+                else {},
                 "wildcards": {"source": cell.dataset.source, "pack": cell.dataset.pack},
                 "log": [f"logs/{stage}.log"],
                 "config": config,
@@ -180,9 +190,10 @@ class Nursery:
 def written(folder: Path, ledger: bool = False) -> dict[str, bytes]:
     """Every file that results and reports consist of, and the data; by path, without what may differ between runs.
 
-    Left out: ledgers, logs, the store (its entry is linked from the results), and the mark of a verified pack.
+    Left out: ledgers, logs, the store (its entry is linked from the results), the mark of a verified pack, and the
+    time that Snakemake notes in a folder that is an output.
     """
-    left_out = {"verified.json"} | (set() if ledger else {"ledger.json"})
+    left_out = {"verified.json", ".snakemake_timestamp"} | (set() if ledger else {"ledger.json"})
     found = {}
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)

@@ -22,8 +22,11 @@ STORE = ("backbone.safetensors", "curve.csv", "run.json", "ledger.json", "files.
 
 
 def damage(path: Path, way: str) -> None:
-    """In place, so that what is linked to it is damaged, too. One bit in the middle, or the second half."""
+    """In place, so that what is linked to it is damaged, too. One bit in the middle, the second half, or all."""
     size = path.stat().st_size
+    if way == "emptied":
+        path.write_text("{}")
+        return
     if way == "truncated":
         os.truncate(path, size // 2)
         return
@@ -83,7 +86,7 @@ def check_store(undisturbed: Undisturbed, folder: Path, name: str, way: str) -> 
 READERS = {
     "backbone.safetensors": "embed", "run.json": "evaluate", "curve.csv": "evaluate", "ledger.json": "collect",
     "features-train.safetensors": "evaluate", "features-test.safetensors": "evaluate", "linear.json": "collect",
-    "knn.json": "collect", "health.json": "collect", "predictions.parquet": "collect",
+    "knn.json": "collect", "health.json": "collect", "predictions.parquet": "collect", "labelfree.json": "collect",
 }  # fmt: skip
 
 
@@ -112,6 +115,8 @@ FEW = [
     (check_result, "run.json", "flipped"),
     (check_result, "features-test.safetensors", "flipped"),
     (check_result, "linear.json", "truncated"),
+    (check_result, "labelfree.json", "emptied"),
+    (check_result, "run.json", "emptied"),
 ]
 
 
@@ -125,6 +130,21 @@ def test_a_damaged_file_is_set_aside_and_made_anew(undisturbed, tmp_path, check,
 @pytest.mark.parametrize(("check", "name"), EVERY)
 def test_any_damaged_file_is_set_aside_and_made_anew(undisturbed, tmp_path, check, name, way):
     check(undisturbed, tmp_path / "damaged", name, way)
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "embed", "evaluate", "labelfree"])
+def test_a_job_makes_nothing_under_the_digest_of_other_sources(undisturbed, tmp_path, stage):
+    """They were edited after Snakemake took the digest, or the digest is of what stood there in between."""
+    nursery = undisturbed.again(tmp_path / "edited")
+    said = nursery.jobs.said[stage]["params"]
+    code, said["code"] = said["code"], "0" * 64
+    try:
+        assert nursery.run(stage) == 1
+    finally:
+        said["code"] = code
+    assert "the code" in nursery.message() and "run the same command again" in nursery.message()
+    assert not any((nursery.folder / file).exists() for file in nursery.jobs.files[stage])
+    survived("sources edited while a run goes on", stage)
 
 
 @pytest.fixture

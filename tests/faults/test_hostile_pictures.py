@@ -11,8 +11,10 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from sslbench.data.decode import decode, decode_file
+from sslbench.data import doctor
+from sslbench.data.decode import FORMATS, decode, decode_file
 from sslbench.data.packed import PackedSet
+from sslbench.data.splits import per_class_name
 from sslbench.errors import UserError
 from sslbench.transforms.pipeline import ViewMaker
 from sslbench.transforms.spec import RandomResizedCrop
@@ -65,6 +67,15 @@ def test_an_unreadable_picture_is_named_or_left_out_and_counted(tmp_path: Path, 
     survived("hostile picture", "pack")
 
 
+def test_nothing_but_the_formats_of_pictures_is_opened_for_the_estimate_either(tmp_path: Path, monkeypatch) -> None:
+    opened, real = [], Image.open
+    monkeypatch.setattr(Image, "open", lambda *args, **more: opened.append(more.get("formats")) or real(*args, **more))
+    pets = make_folder(tmp_path)
+    (pets / "cat" / "odd.png").write_bytes(UNREADABLE["a program for a printer"][0]())
+    packed(settings_of("folder", path=pets, unreadable_share=0.1), tmp_path)
+    assert len(opened) >= 16 and all(formats and "EPS" not in formats for formats in opened)
+
+
 def flat(colour: tuple[int, ...], mode: str = "RGB") -> Image.Image:
     return Image.new(mode, (16, 16), colour)
 
@@ -115,6 +126,64 @@ def test_of_16_bits_the_upper_8_are_taken_and_alpha_is_laid_over_white(colour: i
     found = decode(png(8, 6, rows, depth=16, colour=colour), 99).pixels
     assert np.abs(found - expected).max() <= 1
     survived("hostile picture", "decode")
+
+
+def deep(values: np.ndarray, form: str = "TIFF") -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, form)
+    return file.getvalue()
+
+
+def test_whole_numbers_of_32_bits_are_taken_by_their_range() -> None:
+    values = np.random.default_rng(0).integers(0, 256, (6, 8))
+    values[0, 0] = 255
+    for factor, content in ((1, deep(values.astype(np.int32))), (256, deep((values * 256).astype(np.int32)))):
+        assert np.array_equal(decode(content, 99).pixels[..., 0], values), factor
+        survived("hostile picture", "decode")
+    for outside in (-1, 65536):
+        values[0, 0] = outside
+        with pytest.raises(ValueError, match="whose range is not stated; store it as 8 or 16 bits"):
+            decode(deep(values.astype(np.int32)), 99)
+        survived("hostile picture", "decode")
+
+
+def test_an_almost_black_deep_pgm_is_not_taken_for_8_bits() -> None:
+    """Pillow calls it I, as it does a TIFF of 32 bits."""
+    content = b"P5 4 1 65535\n" + np.array([0, 100, 200, 255], ">u2").tobytes()
+    assert decode(content, 99).pixels.max() == 0
+
+
+def test_pictures_of_12_bits_in_16_are_told_of(tmp_path: Path) -> None:
+    pets, lines = make_folder(tmp_path), []
+    values = np.random.default_rng(0).integers(0, 4096, (9, 9, 1)).astype(">u2")
+    colour = np.repeat(values, 3, -1)
+    (pets / "cat" / "grey.png").write_bytes(deep(values[..., 0].astype(np.uint16)))
+    rows = b"".join(b"\0" + row.tobytes() for row in colour)
+    (pets / "cat" / "rgb.png").write_bytes(png(9, 9, rows, depth=16))
+    (pets / "dog" / "whole.png").write_bytes(deep((values[..., 0] * 16).astype(np.uint16)))
+    found = doctor.read(packed(settings_of("folder", path=pets), tmp_path), "own-or-" + per_class_name(0.2, 0))
+    assert found["dark"] == {"count": 2, "first": ["cat/grey.png", "cat/rgb.png"]}
+    lines = doctor.describe(found)
+    assert any(line.startswith("doctor: 2 16-bit pictures use less than a sixteenth of the range") for line in lines)
+    survived("hostile picture", "pack", 2)
+
+
+def test_files_that_are_passed_over_are_counted_and_named(tmp_path: Path) -> None:
+    pets = make_folder(tmp_path)
+    for number in range(3):
+        (pets / "cat" / f"{number}.HEIC").write_bytes(b"x")
+        encoded_as = {"jfif": "JPEG", "jpe": "JPEG", "jp2": "JPEG2000", "avif": "AVIF"}
+        for suffix, form in encoded_as.items():
+            if form in FORMATS:
+                (pets / "dog" / f"{number}.{suffix}").write_bytes(encoded(Image.fromarray(picture(number)), form))
+    (pets / "notes").write_text("x")
+    (pets / ".hidden").write_text("x")
+    (pets / "cat" / "again").symlink_to(pets / "cat")
+    found = doctor.read(packed(settings_of("folder", path=pets), tmp_path), "own-or-" + per_class_name(0.2, 0))
+    assert found["count"] == 15 + 3 * (2 + ("JPEG2000" in FORMATS) + ("AVIF" in FORMATS))
+    assert found["passed_over"] == {".heic": 3, "other": 1}
+    assert "doctor: 4 files passed over (.heic 3, other 1)" in doctor.describe(found)
+    survived("hostile picture", "pack", 4)
 
 
 def test_a_palette_with_half_transparent_entries_is_laid_over_white() -> None:

@@ -32,6 +32,16 @@ def test_counts_are_added_up_by_kind_and_stage_and_the_prose_stays(tmp_path, mon
     assert reliability.main([str(tally)], page) == 0 and page.read_text() == text
 
 
+def test_inputs_and_jobs_beside_each_other_have_tables_of_their_own():
+    counts = {("SIGKILL", "pack"): 2, ("property", "config"): 4000, ("odd names", "report"): 3, ("SIGKILL", "slots"): 5}
+    faults, inputs, together = reliability.tables(reliability.Counter(counts)).split("\n\n")
+    assert "| **all** | **2** | 2 of them kills |" in faults
+    assert (
+        "| **all** | **4,003** |  |" in inputs and "| generated input (hypothesis) | 4,000 | config 4,000 |" in inputs
+    )
+    assert "| SIGKILL | 5 | slots 5 |" in together
+
+
 @pytest.mark.parametrize(("content", "word"), [("", "nothing was counted"), ("{}\n", "line 1"), ("[1]\n", "line 1")])
 def test_an_empty_or_damaged_tally_changes_nothing(tmp_path, capsys, content, word):
     tally, page = tmp_path / "tally.jsonl", tmp_path / "page.md"

@@ -109,10 +109,16 @@ def embed_folder(embedder: Embedder, folder: Path, file: Path, tell: Callable[[s
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder; name one with pictures")
     paths = {name: folder / name for name in pictures_below(folder)}
-    contents = {name: _content(path) for name, path in paths.items()}
+    contents: dict[str, str] = {}
+    unread: dict[str, str] = {}  # by content
+    lost: dict[str, str] = {}  # by name: there is no content
+    for name, path in paths.items():
+        try:
+            contents[name] = _content(path)
+        except OSError as error:
+            lost[name] = f"cannot be read ({error.strerror})"
     known = _read(file, embedder)
     waiting = list({key: name for name, key in contents.items() if key not in known}.items())
-    unread: dict[str, str] = {}
     new: dict[str, Tensor] = {}
     for block in _blocks(waiting, BATCH):
         read = {key: decoded(paths[name], embedder) for key, name in block}
@@ -128,7 +134,8 @@ def embed_folder(embedder: Embedder, folder: Path, file: Path, tell: Callable[[s
     if not good:
         raise UserError(f"{folder}: has no picture that can be read; add some, or name another folder")
     features = torch.stack([known[key] for key in good.values()])
-    return Index(list(good), list(good.values()), features, {n: unread[k] for n, k in contents.items() if k in unread})
+    lost |= {name: unread[key] for name, key in contents.items() if key in unread}
+    return Index(list(good), list(good.values()), features, lost)
 
 
 def nearest(index: Index, feature: Tensor, k: int, without: str | None = None) -> list[Neighbour]:
@@ -247,11 +254,8 @@ def _blocks(items: list, count: int) -> Iterator[list]:
 
 
 def _content(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _digest(weights: Path, view: tuple) -> str:

@@ -80,6 +80,11 @@ class Plan:
                 )
             if counts and (fault := cell.model.settings.fault(counts[0])):
                 raise UserError(f"config: models.{cell.model.name} on {cell.dataset.name}: {fault}")
+            training = cell.model.training
+            steps = training.epochs * (counts[0] // batch) if counts else None
+            idle = cell.model.settings.without_effect(training.epochs, steps, batch // training.accumulate)
+            for option in (name for name in idle if name in cell.model.overrides):  # a default's is noted by the job
+                raise UserError(f"config: models.{cell.model.name}.{option} on {cell.dataset.name}: {idle[option]}")
 
     def cell(self, dataset: str, model: str, transform: str, seed: int) -> Cell:
         """The cell of these names, in the grid or not."""
@@ -89,6 +94,25 @@ class Plan:
                 raise UserError(f"there is no cell {dataset}/{model}/{transform}: only model random goes with none")
             found = self.config.cell(dataset, model, transform, seed)
         return found
+
+    def check_targets(self, words: list[str]) -> None:
+        """Raise UserError where a file asked for by its path is of a cell that nothing here defines.
+
+        Snakemake itself would say that no rule makes it, and not why.
+        """
+        roots = "|".join(map(re.escape, (str(self.config.paths.results), "exports")))
+        known = (
+            ("dataset", self.config.all_datasets),
+            ("model", self.config.all_models),
+            ("transform", [*self.config.all_transforms, "none"]),
+        )
+        for word in words:
+            found = re.match(rf"(?:\./)?(?:{roots})/([^/.]+)/([^/]+)/([^/]+)/seed\d", word)
+            for (what, names), name in zip(known, found.groups() if found else (), strict=False):
+                if name not in names:
+                    guess = registry.nearest(name, list(names))
+                    raise UserError(f"{word}: no {what} is called {name!r}.{guess} If an overlay defines it, name it "
+                                    "after the target: --configfile mine.yaml")  # fmt: skip
 
     @cached_property
     def runnable(self) -> list[Cell]:
@@ -232,20 +256,24 @@ def template_files() -> list[str]:
     return [str(path.relative_to(ROOT)) for path in sorted(folder.iterdir()) if path.is_file()]
 
 
-def require_models(cells: list[Cell]) -> None:
-    """Raise UserError where a cell's method cannot be built on its backbone and size, before any cell starts."""
+def require_models(cells: list[Cell], devices: int = 1) -> None:
+    """Raise UserError where a cell's method cannot be built on its backbone and size, or cannot learn from batches of
+    its size on so many devices, before any cell starts."""
     if any(importlib.util.find_spec(name) is None for name in ("timm", "lightly")):
         return  # they are in an environment that is not made yet
     wanted: dict[str, str] = {}  # once each, with the first model that asks for it
     for cell in cells:
         keys = ("backbone", "input_size", "method", "auxiliary", "seed")
         one = {key: cell.settings[key] for key in keys if key in cell.settings} | {"seed": 0}
+        one["train"] = {key: cell.settings["train"][key] for key in ("batch_size", "accumulate")}
         wanted.setdefault(canonical(one), cell.model.name)
     # Another process: timm and lightly take seconds to import and hundreds of megabytes to hold.
     code = (
-        "import json, sys\nfrom sslbench.engine.training import build_method\nfrom sslbench.errors import UserError\n"
+        "import json, sys\nfrom sslbench.engine.training import build_method, check_batch\n"
+        "from sslbench.errors import UserError\n"
         "for text, name in json.load(sys.stdin).items():\n"
-        "    try: build_method(json.loads(text), 2)\n"
+        "    settings = json.loads(text)\n"  # the number of pictures is for the plan and the job
+        f"    try: check_batch(build_method(settings, 2), settings, 10**9, {devices})\n"
         "    except UserError as error: sys.exit(f'models.{name}: {error}')"
     )
     done = subprocess.run(
@@ -275,7 +303,7 @@ def failure_lines(config: Config, overlays: list[str]) -> str:
     """The last lines of a failed run: what to look at, and how to render what is there. See command() for overlays."""
     page = config.paths.reports / config.name / "now.html"
     return (
-        "Some jobs failed: what they said stands above, and in logs/. Finished cells are kept, and the same command "
-        "goes on where this one stopped.\n"
-        f"What is finished now, rendered to {page}: {command(overlays, 'report_now', '1')}"
+        "sslbench: some jobs failed: what they said stands above, and in logs/. Finished cells are kept, and the same "
+        "command goes on where this one stopped.\n"
+        f"sslbench: what is finished now, rendered to {page}: {command(overlays, 'report_now', '1')}"
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from sslbench.report.wording import split_words
+from sslbench.report.wording import counted, split_words
 
 LOAD = """```python
 import timm, torch
@@ -162,7 +162,7 @@ def _how(about: dict, run: dict, settings: dict) -> list[tuple[str, str]]:
         second = f"; second view: {branches[1]}" if branches[1] != branches[0] else ""
         rows += [
             ("transform", f"`{about['transform']}`: {branches[0]}{second}"),
-            ("epochs, batch", f"{train['epochs']} epochs, {train['batch_size']} pictures a step"),
+            ("epochs, batch", f"{counted(train['epochs'], 'epoch')}, {train['batch_size']} pictures a step"),
             ("recipe", _plain({k: v for k, v in settings["recipe"].items() if v is not None})),
             ("precision", str(train["precision"])),
         ]

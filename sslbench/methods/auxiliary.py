@@ -69,8 +69,8 @@ class WithAuxiliary(Method):
     def after_backward(self, step: int, epoch: int) -> None:
         self.method.after_backward(step, epoch)
 
-    def check_pictures(self, n: int, together: int) -> None:
-        self.method.check_pictures(n, together)
+    def check_pictures(self, n: int, together: int, devices: int = 1) -> None:
+        self.method.check_pictures(n, together, devices)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         return [*self.method.parameter_groups(), {"params": [p for p in self.tasks.parameters() if p.requires_grad]}]

@@ -85,8 +85,10 @@ class Method(nn.Module):
         """Networks beside the trained one whose online accuracy the curve follows, as online_top1_<name>."""
         return {}
 
-    def check_pictures(self, n: int, together: int) -> None:
-        """Called once before training: n training pictures, of which ``together`` pass one call of ``loss``.
+    def check_pictures(self, n: int, together: int, devices: int = 1) -> None:
+        """Called before training: n training pictures, of which ``together``, on all ``devices``, pass one ``loss``.
+
+        And before the first job of a run, with an n beyond any: what only the number together and devices decide.
 
         Raises:
             UserError: the method cannot be trained so.

@@ -65,6 +65,17 @@ class MethodSettings(Strict):
         """What makes a training on so many pictures senseless, and what to do; None where nothing does."""
         return None
 
+    def without_effect(self, epochs: int, steps: int | None, together: int) -> dict[str, str]:
+        """Options that do nothing in a run of so many epochs, by name: why, and what to do.
+
+        An option that the configuration names is refused so before the first job; a default is noted in the job's log.
+
+        Args:
+            steps: of the whole run; None where they are not known yet.
+            together: pictures in one call of the loss.
+        """
+        return {}
+
 
 class MethodFacts(Strict):
     """What tables and the report say of a method."""
@@ -86,3 +97,11 @@ class MethodFacts(Strict):
     backbones: Literal["any", "vit"] = "any"  # vit: timm's VisionTransformer alone
     # The loss turns, shuffles, cuts or masks the views by draws of its own, and the online head sees them so.
     changes_views: bool = False
+    # The loss is that of the whole batch on any number of devices, by way of methods/together.py; else they stay at 1.
+    several_devices: bool = False
+
+    def refused(self, devices: int) -> str | None:
+        """Why so many devices cannot share its batches, and what to do; None where they can."""
+        if devices == 1 or self.several_devices:
+            return None
+        return f"{self.title} is not made for several (its FACTS do not say several_devices), so devices stay at 1"

@@ -6,7 +6,7 @@ probabilities mean what they mean in torchvision unless a comment says otherwise
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from sslbench.strict import Strict
 
@@ -191,7 +191,12 @@ class TransformSettings(Strict):
     @model_validator(mode="after")
     def _second_is_valid(self) -> "TransformSettings":
         if self.second:
-            self.branch(1)
+            try:
+                self.branch(1)
+            except ValidationError as error:  # of keys as they stand in ``second``
+                faults = [one | {"loc": ("second", *one["loc"])} for one in error.errors(include_url=False)]
+                below = [{key: one[key] for key in ("type", "loc", "input", "ctx") if key in one} for one in faults]
+                raise ValidationError.from_exception_data(error.title, below) from None
         return self
 
     def branch(self, index: int) -> list[Operation]:

@@ -1,6 +1,7 @@
 """Two steps of every method in float64 on one process or several: what test_several_devices.py compares.
 
-As a program, ``several_ranks.py RANK WORLD PORT FILE`` is one of the processes, and writes what it found to FILE.
+As a program, ``several_ranks.py RANK WORLD PORT FILE CASE...`` is one of the processes, and writes what it found in
+these cases to FILE.
 """
 
 import sys
@@ -45,6 +46,7 @@ ONCE = ("simclr", "moco", "swav", "lorot")
 CASES = {
     f"{name}-{i}": case(name, **options)
     for name in LEARNED
+    if facts(name).several_devices
     for i, options in enumerate(variants(name)[: 1 if name in ONCE else None])
 } | {
     "moco-shuffle": case("moco", statistics_group=2, queue=12, symmetric=True),
@@ -90,7 +92,7 @@ def share(batch: Batch, part: slice) -> Batch:
 def trained(it: Case) -> list[dict[str, dict[str, Tensor]]]:
     """Of each step: the parts of the loss, all gradients, and then all parameters and buffers."""
     model = built(it)
-    model.check_pictures(10_000, BATCH // it.accumulate)
+    model.check_pictures(10_000, BATCH // it.accumulate, together.world())
     if together.world() > 1:
         synchronise(model)
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -126,5 +128,6 @@ def trained(it: Case) -> list[dict[str, dict[str, Tensor]]]:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     rank, world, port = map(int, sys.argv[1:4])
+    file, *names = sys.argv[4:]
     with joined(rank, world, cuda=False, port=port):
-        torch.save({name: trained(it) for name, it in CASES.items()}, sys.argv[4])
+        torch.save({name: trained(CASES[name]) for name in names}, file)

@@ -211,6 +211,9 @@ def test_with_momentum_and_weight_decay_a_frozen_last_layer_keeps_its_very_bits(
 
 def test_the_teacher_is_published_unless_the_student_is_asked_for_and_both_are_watched():
     model = dino()
+    with torch.no_grad():
+        for parameter in model.backbone.parameters():  # else student and teacher are equal
+            parameter += 0.1 * torch.randn_like(parameter)
     batch = make_batch(model, n=4)
     model.loss(batch)
     assert model.evaluated is model.teacher_backbone
@@ -222,6 +225,8 @@ def test_the_teacher_is_published_unless_the_student_is_asked_for_and_both_are_w
     features = model.last_watched["teacher"]
     assert not features.requires_grad
     torch.testing.assert_close(features, model.teacher_backbone(batch.views[0].images))
+    torch.testing.assert_close(model.last_features, model.backbone(batch.views[0].images).detach())
+    assert (features - model.last_features).abs().max() > 0.01
 
 
 def test_local_views_scale_with_the_input_and_only_the_student_sees_them():

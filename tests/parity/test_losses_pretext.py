@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import normalize
+from torch.nn.functional import interpolate, normalize
 
 from sslbench.backbones import Backbone
-from sslbench.methods.contextprediction.patches import without_colour
+from sslbench.methods.contextprediction.patches import draw_blurring, draw_places, without_colour
 from sslbench.methods.mae.model import mae_loss
 from sslbench.pretext.base import classification
 from sslbench.pretext.dcl.task import Task as Destruction
@@ -65,6 +65,49 @@ def test_dcls_total_weighs_its_two_terms():
     parts = task.loss(torch.randn(6, 3, 32, 32), backbone)
     expected = 0.25 * parts["destruction"] + 3 * parts["location"]
     torch.testing.assert_close(parts["loss"], expected)
+
+
+@pytest.mark.parametrize(("tiles", "target"), [(4, "coordinates"), (4, "index"), (2, "coordinates")])
+def test_dcls_whole_loss_asks_which_half_of_the_batch_is_shuffled_and_where_its_tiles_were(tiles, target):
+    """One picture at a time, in float64: what stands at a place of a whole picture belongs there, in a shuffled one it
+    belongs where it was cut."""
+    torch.manual_seed(0)
+    backbone = Backbone("test_resnet", {"output_stride": 8}, 32).double().eval()  # 4 x 4 cells
+    weights = {"destruction_weight": 0.7, "location_weight": 1.9}
+    task = Destruction(backbone, {"tiles": tiles, "reach": 1, "target": target} | weights, 32).double().eval()
+    images, side, cells = draw(6, 3, 32, 32, seed=4), 32 // tiles, 4 // tiles
+    torch.manual_seed(7)
+    _, tile = task.shuffled(images)
+    assert len(tile.unique(dim=0)) > 1
+    destruction, location = [], []
+    for picture, order in zip(images, tile.tolist(), strict=True):
+        ordered = [[i * tiles + j for j in range(tiles)] for i in range(tiles)]
+        for told in (ordered, order):
+            seen = torch.empty_like(picture)
+            for i in range(tiles):
+                for j in range(tiles):
+                    y, x = (side * k for k in divmod(told[i][j], tiles))
+                    here = seen[:, side * i : side * (i + 1), side * j : side * (j + 1)]
+                    here.copy_(picture[:, y : y + side, x : x + side])
+            with torch.no_grad():
+                features, maps = backbone.maps(seen[None])
+                logits, found = task.classifier(features)[0].tolist(), task.locator(maps)[0].numpy()
+            destruction.append(
+                math.log(sum(map(math.exp, logits))) - logits[int(told is not ordered and told != ordered)]
+            )
+            for i in range(tiles):
+                for j in range(tiles):
+                    row, column = divmod(told[i][j], tiles)
+                    belongs = [(row - (tiles - 1) / 2) / tiles, (column - (tiles - 1) / 2) / tiles]
+                    if target == "index":
+                        belongs = [(told[i][j] - (tiles**2 - 1) / 2) / tiles**2]
+                    place = found[:, cells * i : cells * (i + 1), cells * j : cells * (j + 1)].mean((1, 2))
+                    location += [abs(math.tanh(p) - b) for p, b in zip(place, belongs, strict=True)]
+    torch.manual_seed(7)
+    parts = task.loss(images, backbone)
+    assert parts["destruction"].item() == pytest.approx(np.mean(destruction), rel=1e-6)
+    assert parts["location"].item() == pytest.approx(np.mean(location), rel=1e-6)
+    assert parts["loss"].item() == pytest.approx(0.7 * np.mean(destruction) + 1.9 * np.mean(location), rel=1e-6)
 
 
 @pytest.mark.parametrize("normalised", [True, False])
@@ -137,3 +180,38 @@ def test_dropping_keeps_one_channel_and_leaves_noise_of_a_hundredth_of_its_devia
                 normalize(result[i, other].flatten(), dim=0) * normalize(patches[i, other].flatten(), dim=0)
             ).sum()
             assert abs(similar) < 0.1  # nothing of the dropped channel is left
+
+
+@pytest.mark.parametrize("colour", ["project", "drop", "keep"])
+def test_what_context_prediction_shows_the_network_is_cut_blurred_greyed_and_of_the_authors_contrast(colour):
+    """Every patch of a batch against the paper's steps, one after another, in float64 and without matrices."""
+    options = {"patch_share": 0.25, "hidden_dim": 8, "colour": colour, "downsampled": 0.5, "pairs": 3}
+    model = build("contextprediction", "test_resnet", 64, options)
+    images = draw(4, 3, 64, 64, seed=11).float()
+    torch.manual_seed(12)
+    patches, labels = model.patches(images)
+    torch.manual_seed(12)
+    size, gap, jitter = model.options.sizes(64)
+    top, left, expected_labels = draw_places(12, 64, size, gap, jitter)
+    smallest = round(size * 10 / 96)
+    sides = draw_blurring(24, 0.5, size, smallest) + smallest
+    kept, noise = torch.randint(3, (24,)).tolist(), torch.randn(3, size, size).double()
+    assert torch.equal(labels, expected_labels)
+    assert 4 < (sides < size).sum() < 20 and len(set(kept)) == 3
+    std = torch.tensor([0.229, 0.224, 0.225], dtype=torch.float64).view(3, 1, 1)
+    axis = torch.tensor([-1.0, 2.0, -1.0], dtype=torch.float64) / math.sqrt(6)
+    for m in range(24):
+        y, x = top[m // 2, m % 2], left[m // 2, m % 2]
+        pixels = images[m // 6, :, y : y + size, x : x + size].double() * std
+        if (side := sides[m].item()) < size:
+            small = interpolate(pixels[None], (side, side), mode="bilinear", antialias=True)
+            pixels = interpolate(small, (size, size), mode="bilinear")[0]
+        pixels = pixels - pixels.mean((1, 2), keepdim=True)
+        if colour == "drop":
+            channel = pixels[kept[m]]
+            pixels = noise * channel.square().mean().sqrt() / 100
+            pixels[kept[m]] = channel
+        if colour == "project":
+            pixels = pixels - axis.view(3, 1, 1) * torch.einsum("c,chw->hw", axis, pixels)
+        pixels = pixels * (50 / 255) / (pixels.square().mean() + 1e-6).sqrt()
+        torch.testing.assert_close(patches[m].double(), pixels / std, atol=1e-4, rtol=1e-4)

@@ -95,7 +95,7 @@ def test_each_question_of_the_engine_reaches_the_method():
     ]
     for name in hooks:
         setattr(model.method, name, lambda *a, _name=name: asked.append((_name, a)))
-        arguments = {"check_pictures": (7, 7), "watched": ()}.get(name, (3, 1))
+        arguments = {"check_pictures": (7, 7, 2), "watched": ()}.get(name, (3, 1))
         getattr(model, name)(*arguments)
         assert asked[-1] == (name, arguments)
     assert "before_step" in hooks

@@ -1,8 +1,11 @@
 """What a job asks of a scheduler: the rule's, the dataset's where it differs, and a GPU only where one is used."""
 
+import contextlib
+
 import pytest
 import yaml
 
+from sslbench import cost
 from sslbench.compute import RESOURCES, Compute, Jobs
 from sslbench.config import load
 from sslbench.errors import UserError
@@ -37,7 +40,7 @@ def test_rules_that_compute_ask_for_a_gpu_where_the_device_is_one(device, gpus):
 
 def test_the_others_never_do():
     asked = compute(grouped=False, gpu_model="a100", partitions={"gpu": "big", "cpu": "small"})
-    for rule in ("pack", "gallery", "evaluate", "retrieve", "adapt", "export"):
+    for rule in ("pack", "gallery", "evaluate", "look", "retrieve", "adapt", "export"):
         found = asked.asked(rule, "any", "cuda")
         assert (found["gpu"], found["gpu_model"], found["slurm_partition"]) == (0, None, "small")
 
@@ -49,6 +52,45 @@ def test_the_two_rules_of_one_job_agree_in_gpus_model_and_partition():
         assert embed[name] == evaluate[name]
     assert embed["slurm_partition"] == "mine"
     assert asked.asked("evaluate", "any", "cuda", local=True)["gpu"] == 0  # it must not wait for this machine's GPU
+
+
+@pytest.mark.parametrize(
+    ("settings", "refused"),
+    [
+        ({"device": "auto"}, "compute.device is auto, and this host has no GPU.*Set compute.device: cuda"),
+        ({"device": "cpu"}, "compute.device is cpu, which has no GPU"),
+        ({"device": "cpu", "jobs": {"pretrain": {"gpus": 1}}}, "compute.device is cpu"),
+        ({"device": "auto", "jobs": {"pretrain": {"datasets": {"imagenette2-160": {"gpus": 1}}}}}, "is auto"),
+        ({"device": "auto", "jobs": {"pretrain": {"gpus": 1}}}, None),
+        ({"device": "cuda"}, None),
+        ({"device": "auto", "allow_cpu": True}, None),
+    ],
+)
+def test_a_cluster_is_not_sent_trainings_for_cpus_unless_the_config_says_so(settings, refused, monkeypatch):
+    monkeypatch.setattr(cost, "gpu_present", lambda: False)
+    raw = yaml.safe_load((ROOT / "config.yaml").read_text())
+    raw["compute"] |= settings
+    names = ["imagenette2-160", "nabirds"]
+    with pytest.raises(UserError, match=refused) if refused else contextlib.nullcontext():
+        cost.stop_cluster_without_gpu(load(raw), "pretrain", names)
+
+
+@pytest.mark.parametrize(
+    ("settings", "refused"),
+    [
+        ({"jobs": {"pretrain": {"gpus": 1}}}, r"compute\.jobs\.pretrain\.gpus is 1, and compute\.devices is 4"),
+        ({"jobs": {"pretrain": {"datasets": {"nabirds": {"gpus": 2}}}}}, r"pretrain\.datasets\.nabirds\.gpus is 2"),
+        ({"device": "cuda", "jobs": {"pretrain": {"gpus": 0}}}, "gpus is 0"),
+        ({"jobs": {"pretrain": {"gpus": 0}}}, None),
+        ({"jobs": {"pretrain": {"gpus": 4}}}, None),
+        ({"device": "cpu", "jobs": {"pretrain": {"gpus": 1}}}, None),
+    ],
+)
+def test_a_cell_on_several_devices_cannot_ask_for_fewer_gpus(settings, refused):
+    raw = yaml.safe_load((ROOT / "config.yaml").read_text())
+    raw["compute"] |= {"devices": 4, **settings}
+    with pytest.raises(UserError, match=refused) if refused else contextlib.nullcontext():
+        load(raw)
 
 
 def test_nothing_is_asked_of_slurm_that_the_config_does_not_name():

@@ -126,8 +126,9 @@ def test_what_cannot_be_read_gets_a_reason(tmp_path: Path, content: bytes, reaso
     assert isinstance(found, str) and reason in found and "\n" not in found
 
 
-def test_a_missing_file_gets_a_reason(tmp_path: Path) -> None:
-    assert decode_file(tmp_path / "gone.jpg", 8) == "no such file or directory"
+def test_a_missing_file_is_no_unreadable_picture(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        decode_file(tmp_path / "gone.jpg", 8)
 
 
 def test_a_broken_exif_block_does_not_spoil_a_picture(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """What each layout finds in a folder, and how it names, labels and splits it."""
 
+import re
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -15,9 +17,11 @@ from tests.unit.data_samples import (
     make_imagenette,
     make_imagewoof,
     make_nabirds,
+    packed,
     picture,
     save,
     settings_of,
+    tar_of,
 )
 
 
@@ -192,6 +196,19 @@ def test_imagenet_as_kaggle_has_it_is_the_same_set(tmp_path: Path) -> None:
         imagenet(root)
 
 
+@pytest.mark.parametrize(("missing", "present"), [("val", "train"), ("train", "val")])
+def test_half_of_imagenet_is_named_by_what_the_user_gave_and_what_it_lacks(missing, present, tmp_path: Path) -> None:
+    """Packed, as a user has it: a lone train/ is no folder around the pictures, nor is its lone class."""
+    given = make_imagenet(tmp_path / "theirs")
+    shutil.rmtree(given / missing)
+    (given / "LOC_synset_mapping.txt").unlink()
+    for wnid in ("n02102040", "n03888257"):
+        shutil.rmtree(given / present / wnid)
+    settings = imagenet_layout.Settings(path=given)
+    with pytest.raises(UserError, match=re.escape(f"{given}: has no folder '{missing}', so it is not ImageNet")):
+        packed(settings, tmp_path / "work")
+
+
 def test_what_is_not_imagenet_is_one_line(tmp_path: Path) -> None:
     root = make_imagenet(tmp_path)
     shutil.rmtree(root / "train" / "n02102040")
@@ -201,4 +218,24 @@ def test_what_is_not_imagenet_is_one_line(tmp_path: Path) -> None:
         imagenet(root / "train")
     (root / "train" / "n02102040").mkdir()
     with pytest.raises(UserError, match="this class has no pictures"):
+        imagenet(root)
+
+
+@pytest.mark.parametrize("kind", ["imagenet", "folder"])
+def test_archives_in_an_archive_are_to_be_unpacked_first(kind, tmp_path: Path) -> None:
+    """As ILSVRC2012_img_train.tar is: one archive per class."""
+    inner = tar_of(make_folder(tmp_path), tmp_path / "pets.tar", "w")
+    with tarfile.open(tmp_path / "train.tar", "w") as outer:
+        for wnid in ("n01440764", "n02102040"):
+            outer.add(inner, f"{wnid}.tar")
+    with pytest.raises(UserError, match=r"holds 2 archives.*unpack.*docs/your-own-images\.md"):
+        packed(settings_of(kind, archive=tmp_path / "train.tar"), tmp_path)
+
+
+def test_imagenets_archives_in_train_are_to_be_unpacked_first(tmp_path: Path) -> None:
+    root = make_imagenet(tmp_path)
+    shutil.rmtree(root / "train")
+    (root / "train").mkdir()
+    (root / "train" / "n01440764.tar").touch()
+    with pytest.raises(UserError, match=r"holds an archive.*unpack"):
         imagenet(root)

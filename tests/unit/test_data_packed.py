@@ -13,6 +13,7 @@ import torch
 from sslbench.data import packformat
 from sslbench.data.packed import PackedSet, Pictures
 from sslbench.errors import UserError
+from sslbench.seal import sealed
 from sslbench.transforms.ops.crop import RandomResizedCrop
 from sslbench.transforms.ops.resize import by_matrix_products, picture_by_picture
 from sslbench.transforms.pipeline import ViewMaker
@@ -181,7 +182,7 @@ def test_no_pack_and_another_format_are_left_where_they_are(pack: Path, tmp_path
         PackedSet.open(tmp_path / "nowhere")
     manifest = json.loads((pack / "manifest.json").read_text())
     del manifest["seal"]
-    (pack / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
+    (pack / "manifest.json").write_text(json.dumps(sealed(manifest | {"format": 99})))
     with pytest.raises(UserError, match="format 99"):
         PackedSet.open(pack)
     assert pack.exists()

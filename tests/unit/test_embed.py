@@ -22,6 +22,7 @@ from sslbench.evaluate.embed import embed
 from sslbench.evaluate.evaluate import evaluate
 from sslbench.evaluate.features import Features, read, write
 from sslbench.stats import wilson
+from tests.by_hand import run_of
 
 CLASSES, PER_CLASS, SIZE = 6, 20, 32
 EVALUATION = {
@@ -74,7 +75,7 @@ def features_of(cell, folder, **changes):
 
 
 def judged(features, folder, run=None, curve="epoch,step,lr,loss\n0,1,0.1,4.0\n"):
-    (folder / "run.json").write_text(json.dumps(run or {"trivial_loss": None}))
+    (folder / "run.json").write_text(json.dumps(run_of(**(run or {"trivial_loss": None}))))
     (folder / "curve.csv").write_text(curve)
     names = {"linear": "linear.json", "predictions": "predictions.parquet", "knn": "knn.json", "health": "health.json"}
     outputs = {name: folder / file for name, file in names.items()}

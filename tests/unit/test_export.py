@@ -140,6 +140,15 @@ def test_the_cards_lines_of_python_run_as_they_stand(made, tmp_path: Path, monke
         assert said in text, said
 
 
+def test_a_card_of_one_epoch_says_one_epoch(tmp_path: Path) -> None:
+    cell = make_cell(tmp_path / "cell")
+    run = json.loads((cell / "run.json").read_text())
+    run["settings"]["train"]["epochs"] = 1
+    (cell / "run.json").write_text(json.dumps(run))
+    text = (exported(cell, tmp_path / "out") / "README.md").read_text()
+    assert "| 1 epoch, 256 pictures a step |" in text
+
+
 def test_a_collapsed_cell_is_exported_on_request_alone_and_says_so_first(tmp_path: Path) -> None:
     cell = make_cell(tmp_path / "cell", verdict="collapsed")
     with pytest.raises(UserError, match=r"has collapsed \(all one point\).*ask for .*-collapsed"):

@@ -73,6 +73,16 @@ def test_equal_draws_give_equal_heads_and_leave_the_global_generator_alone():
     assert torch.equal(before, torch.random.get_rng_state())
 
 
+def test_the_hidden_head_sees_every_picture_once_an_epoch_in_another_order_each_time(monkeypatch):
+    seen, real = [], torch.nn.functional.cross_entropy
+    monkeypatch.setattr(adapt.nn.functional, "cross_entropy", lambda x, y: seen.append(y.tolist()) or real(x, y))
+    x, each_its_own = torch.randn(12, 3, generator=torch.Generator().manual_seed(0)), torch.arange(12)
+    adapt.hidden_head(x, each_its_own, x, 12, HIDDEN | {"batch_size": 4, "steps": 9}, 0)
+    epochs = [[row for batch in seen[start : start + 3] for row in batch] for start in (0, 3, 6)]
+    assert all(sorted(epoch) == list(range(12)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in (*epochs, range(12))}) == 4
+
+
 def test_the_linear_head_of_a_share_is_logistic_regression_on_the_drawn_pictures():
     torch.manual_seed(0)
     centres = torch.randn(3, 8)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,11 +13,13 @@ import torch
 
 from sslbench.agreement import agree
 from sslbench.data.packed import PackedSet
+from sslbench.engine.devices import computing
 from sslbench.evaluate import labelfree as measures
 from sslbench.evaluate.embed import embed
 from sslbench.evaluate.features import read
 from sslbench.evaluate.health import entropy_rank
 from sslbench.evaluate.labelfree import FIRST, LAST, labelfree, lidar, power_law, spectra
+from tests.by_hand import run_of
 from tests.unit.test_embed import CLASSES, PER_CLASS, SIZE, packed_folder
 
 CROP = {"op": "random_resized_crop", "scale": [0.3, 1.0], "ratio": [0.75, 1.3333333333333333]}
@@ -125,7 +128,7 @@ def cell(tmp_path_factory):
     data = {"dataset": {"split": next(iter(manifest["splits"]))}, "backbone": backbone, "input_size": SIZE}
     outputs = {part: root / f"features-{part}.safetensors" for part in ("train", "test")}
     embed(data, {"resize_ratio": 1.0}, weights, pack, outputs, "cpu", 1, log=lambda line: None)
-    (root / "run.json").write_text(json.dumps({"digest": "d1"}))
+    (root / "run.json").write_text(json.dumps(run_of(code="one")))
     return root, pack, weights, outputs["train"], data
 
 
@@ -134,7 +137,7 @@ def unlabelled(cell, tmp_path_factory):
     """The same backbone, and a pack of pictures without labels."""
     root = tmp_path_factory.mktemp("unlabelled")
     pack = packed_folder(root, np.random.default_rng(1), labelled=False)
-    (root / "run.json").write_text(json.dumps({"digest": "d2"}))
+    (root / "run.json").write_text(json.dumps(run_of(code="another")))
     return root, pack, *cell[2:]
 
 
@@ -153,7 +156,7 @@ def test_pictures_without_a_label_are_measured(unlabelled):
     packed = PackedSet.open(unlabelled[1])
     assert (packed.labels < 0).all()
     assert found["n"] == len(packed) == PER_CLASS
-    assert found["rankme"] > 1 and found["lidar"] > 1 and found["digest"] == "d2"
+    assert found["rankme"] > 1 and found["lidar"] > 1 and found["digest"] == run_of(code="another")["digest"]
 
 
 def test_a_large_set_is_measured_on_the_same_few_pictures_each_time(cell, monkeypatch):
@@ -177,7 +180,7 @@ def test_a_large_set_is_measured_on_the_same_few_pictures_each_time(cell, monkey
 def test_a_cells_measures_are_of_its_training_pictures_and_equal_each_time(cell):
     first, again = measured(cell, "a.json"), measured(cell, "b.json")
     assert first == again
-    assert (first["pictures"], first["views"], first["digest"]) == (20, 4, "d1")
+    assert (first["pictures"], first["views"], first["digest"]) == (20, 4, run_of(code="one")["digest"])
     features = read(cell[3]).features.numpy()
     assert first["rankme"] == pytest.approx(rankme_of(features), rel=1e-3)
     assert 1 < first["lidar"] <= 19
@@ -194,6 +197,21 @@ def test_without_a_transform_there_are_no_views_and_no_lidar(cell):
     assert found["rankme"] > 1
 
 
+def test_the_views_for_lidar_are_of_both_branches_in_turn(cell):
+    class Maker:
+        def __init__(self, grey: float) -> None:
+            self.grey = grey
+
+        def make(self, pictures, draws, device) -> SimpleNamespace:
+            return SimpleNamespace(images=torch.full((len(pictures), 3, SIZE, SIZE), self.grey))
+
+    with computing("cpu", 1, {"precision": "fp32", "channels_last": True, "deterministic": True}) as place:
+        makers, packed = [Maker(1.0), Maker(2.0)], PackedSet.open(cell[1])
+        found = measures.embed_views(lambda x: x.mean((2, 3)), packed, torch.tensor([3, 0, 5]), makers, 5, place)
+    assert found.shape == (3, 5, 3)
+    assert found[:, :, 0].tolist() == [[1, 2, 1, 2, 1]] * 3
+
+
 def test_agreement_is_scipys_and_its_interval_covers():
     x = np.arange(8.0)
     found = agree(x, [0, 2, 1, 3, 5, 4, 7, 6])
@@ -201,7 +219,8 @@ def test_agreement_is_scipys_and_its_interval_covers():
     # exactly: permutations of 8 with at most 3 inversions, both ways; 1 + 7 + 27 + 76 of 40,320
     assert found.p == pytest.approx(2 * (1 + 7 + 27 + 76) / math.factorial(8))
     assert found.spearman == pytest.approx(1 - 6 * 6 / (8 * 63))
-    assert found.low < found.spearman < found.high < 1
+    # rho 13/14, atanh 1.6479184; 1.9599640 sqrt((1 + 169/392) / 5) = 1.0485798; tanh of 0.5993386 and of 2.6964982
+    assert (found.low, found.high) == pytest.approx((0.5365788, 0.9909445), abs=1e-6)
     random, rho, inside = np.random.default_rng(0), 0.6, 0
     truth = 6 / math.pi * math.asin(rho / 2)  # Spearman's of a bivariate normal
     for _ in range(300):

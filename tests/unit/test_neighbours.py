@@ -89,6 +89,15 @@ def test_a_picture_is_embedded_once_by_its_content(cell, pictures, capsys, monke
     assert index.is_file()
 
 
+def test_a_link_to_nothing_is_left_out_and_the_other_pictures_are_found(cell, pictures, capsys) -> None:
+    (pictures / "gone.png").symlink_to(pictures / "nowhere.png")
+    lines, errors = run(capsys, cell, "--pictures", pictures, "--query", "0.png", "--k", 1)
+    assert lines[1].split()[2] == "0-near.png"
+    assert "left out: gone.png: cannot be read (No such file or directory)" in errors
+    lines, errors = run(capsys, cell, "--pictures", pictures, "--query", "0.png", "--k", 1)  # from the index
+    assert "left out: gone.png" in errors and "0 of 8 pictures embedded" in errors
+
+
 def test_a_query_may_lie_elsewhere(cell, pictures, tmp_path, capsys) -> None:
     elsewhere = save(tmp_path / "query.png", picture(2, 40, 50))
     lines, _ = run(capsys, cell, "--pictures", pictures, "--query", elsewhere, "--k", 2)

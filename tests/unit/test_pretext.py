@@ -170,6 +170,15 @@ def test_context_predictions_sizes_at_224_px_are_half_of_the_authors():
     assert ContextPrediction(patch_share=0.25).sizes(32) == (8, 3, 1)
 
 
+def test_where_rounding_up_leaves_no_room_for_three_patches_they_are_smaller():
+    assert ContextPrediction(patch_share=1 / 3, gap_share=0, jitter_share=0).sizes(32) == (10, 0, 0)
+    tight = ContextPrediction(patch_share=0.27, gap_share=0.07, jitter_share=0.025)
+    for size in range(16, 300):
+        patch, gap, jitter = tight.sizes(size)
+        assert 3 * patch + 2 * gap + 2 * jitter <= size < 3 * (patch + 2) + 2 * gap + 2 * jitter
+        assert gap >= 2 * jitter
+
+
 def test_a_grid_that_does_not_fit_or_could_overlap_is_refused():
     with pytest.raises(ValueError, match="the 3 x 3 grid does not fit"):
         ContextPrediction(patch_share=0.3)

@@ -2,6 +2,9 @@
 
 import ast
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -43,6 +46,7 @@ def counted(monkeypatch):
 def forget() -> None:
     for cached in (fingerprint._digest, fingerprint._module, fingerprint.source_file):
         cached.cache_clear()
+    fingerprint._parsed.clear()
 
 
 def test_every_module_is_parsed_once_however_many_cells_and_rules_ask(counted):
@@ -91,6 +95,19 @@ def test_the_report_s_plan_comes_back_whole():
 def test_a_plan_that_was_never_folded_is_left_as_it_is():
     report = plan(seeds=1).report()
     assert unfold(report) is report
+
+
+def test_the_plan_is_folded_alike_in_every_process():
+    """What numbers stand for must not hang on a set's order, which Python draws anew for each process."""
+    code = """
+from sslbench.canonical import canonical
+from sslbench.folding import fold
+print(canonical(fold({"cells": [{"expected": {"settings": {}, "code": "a", "evaluation": "b"}, "beside": {}}]})))
+"""
+    environments = (os.environ | {"PYTHONHASHSEED": str(seed)} for seed in range(4))
+    command = [sys.executable, "-c", code]
+    found = {subprocess.check_output(command, env=each, cwd=fingerprint.ROOT, text=True) for each in environments}
+    assert len(found) == 1
 
 
 def test_a_seed_adds_the_names_of_its_cells_to_the_report_s_plan_and_not_their_settings():

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import runpy
 import shutil
@@ -17,6 +18,7 @@ import torch
 
 from sslbench.compute import Compute
 from sslbench.engine import slots
+from sslbench.engine.ledger import Ledger
 from sslbench.errors import UserError
 from tests.faults.tally import survived
 from tests.project import ROOT
@@ -80,6 +82,19 @@ with job_log(sys.argv[2]) as log, slots.gpu(sys.argv[1], log) as device:
     print(device, os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
     time.sleep(60)
 """
+
+
+TRAINED, RANDOM = (json.dumps({"train": {"epochs": epochs}}) for epochs in (1, 0))
+
+
+class Files(dict):
+    """A job's, whatever it asks for."""
+
+    def __getattr__(self, name):
+        return self[name]
+
+    def __getitem__(self, name):
+        return "a/b/c/d/e/f"
 
 
 @pytest.fixture
@@ -241,18 +256,12 @@ def test_a_rules_script_holds_the_card_while_it_computes_and_none_for_a_cpu(mach
     def work(*_, device, **__):
         seen.append((device, os.environ.get(slots.VISIBLE), len(slots._held)))
 
-    class Files(dict):
-        def __getattr__(self, name):
-            return self[name]
-
-        def __getitem__(self, name):
-            return "a/b/c/d/e/f"
-
     monkeypatch.setattr(f"sslbench.{function}", work)
+    monkeypatch.setattr("sslbench.sources.as_planned", lambda *_: contextlib.nullcontext())  # of settings that are none
     for device, gpus in (("cpu", 0), ("auto", 1), ("cuda:2", 1), ("cuda", 2)):
         snakemake = SimpleNamespace(
             config={"compute": {"device": device}}, log=[machine / "x.log"], resources={"gpu": gpus},
-            input=Files(), output=Files(), params=SimpleNamespace(settings="{}", code="", training=""),
+            input=Files(), output=Files(), params=SimpleNamespace(settings=TRAINED, code="", training=""),
         )  # fmt: skip
         runpy.run_path(str(ROOT / "workflow" / "scripts" / f"{script}.py"), {"snakemake": snakemake}, "__main__")
         if device == "cpu":
@@ -268,6 +277,26 @@ def test_a_cell_on_two_devices_has_two_cards_whatever_snakemake_cut_its_count_to
     snakemake = SimpleNamespace(config={"compute": {"devices": 2}}, log=[machine / "x.log"], resources={"gpu": 1})
     with slots.gpu_job(snakemake, several=several):
         assert os.environ[slots.VISIBLE] == ",".join(UUIDS[:count])
+
+
+@pytest.mark.parametrize(("settings", "count"), [(TRAINED, 2), (RANDOM, 1)])
+def test_the_random_reference_takes_one_card_where_cells_are_trained_on_two(machine, monkeypatch, settings, count):
+    seen = []
+    monkeypatch.setattr("sslbench.engine.fit.fit", lambda *_, **__: seen.append(os.environ[slots.VISIBLE]))
+    monkeypatch.setattr("sslbench.sources.as_planned", lambda *_: contextlib.nullcontext())  # of settings that are none
+    snakemake = SimpleNamespace(
+        config={"compute": {"devices": 2}}, log=[machine / "x.log"], resources={"gpu": 1},
+        input=Files(), output=Files(), params=SimpleNamespace(settings=settings, code=""),
+    )  # fmt: skip
+    runpy.run_path(str(ROOT / "workflow/scripts/pretrain.py"), {"snakemake": snakemake}, "__main__")
+    assert seen == [",".join(UUIDS[:count])]
+
+
+def test_the_ledger_names_the_cards_that_a_job_holds(machine):
+    ledger, without = (Ledger(SimpleNamespace(cuda=cuda, energy_joules=lambda: None), 1) for cuda in (True, False))
+    with slots.gpu("cuda", io.StringIO(), 2):
+        assert ledger.cards() == UUIDS[:2]
+        assert without.cards() is None
 
 
 def test_a_device_is_named_by_its_number_or_not_at_all():

@@ -84,8 +84,9 @@ MISTAKES = {
 @pytest.mark.parametrize("branch", ["first", "second"])
 def test_a_mistake_is_one_line_that_says_where_and_what_is_near(mistake, branch):
     operations, pattern = MISTAKES[mistake]
-    entry = {"operations": operations}
+    entry, where = {"operations": operations}, "config: transforms.mine." + "second." * (branch == "second")
+    pattern = pattern.removeprefix(r"transforms\.mine\.")
     with pytest.raises(UserError, match=pattern) as caught:
         composed(**(entry if branch == "first" else {"operations": [], "second": entry}))
     assert "\n" not in str(caught.value)
-    assert str(caught.value).startswith("config: transforms.mine.")
+    assert str(caught.value).startswith(f"{where}operations")

@@ -10,6 +10,7 @@ FACTS = MethodFacts(
     title="Barlow Twins",
     family="non-contrastive",
     paper="Zbontar, Jing, Misra, LeCun, Deny, ICML 2021, arXiv 2103.03230",
+    several_devices=True,
 )
 
 

@@ -6,6 +6,7 @@ FACTS = MethodFacts(
     title="BYOL",
     family="distillation",
     paper="Grill, Strub, Altche, Tallec, Richemond et al., NeurIPS 2020, arXiv 2006.07733",
+    several_devices=True,
 )
 
 

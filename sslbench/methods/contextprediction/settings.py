@@ -10,6 +10,7 @@ FACTS = MethodFacts(
     title="Context Prediction",
     family="pretext",
     paper="Doersch, Gupta, Efros, ICCV 2015, arXiv 1505.05192",
+    several_devices=True,
     changes_views=True,
 )
 

@@ -8,6 +8,7 @@ FACTS = MethodFacts(
     title="DCL",
     family="pretext",
     paper="Chen, Bai, Zhang, Mei, CVPR 2019; without labels, after Maaz et al. 2021, arXiv 2105.08788",
+    several_devices=True,
     needs_map=True,
     changes_views=True,
 )

@@ -22,6 +22,7 @@ FACTS = MethodFacts(
     title="DINO",
     family="distillation",
     paper="Caron, Touvron, Misra, Jegou, Mairal, Bojanowski, Joulin, ICCV 2021, arXiv 2104.14294",
+    several_devices=True,
 )
 
 
@@ -59,3 +60,9 @@ class Settings(MethodSettings):
         local = ViewSpec(role="local", size=size, crop_scale=self.local_crop_scale)
         pair = [ViewSpec(size=input_size, crop_scale=self.global_crop_scale, branch=branch) for branch in (0, 1)]
         return pair + [local] * self.local_views
+
+    def without_effect(self, epochs: int, steps: int | None, together: int) -> dict[str, str]:
+        if self.freeze_last_layer < epochs:
+            return {}
+        why = f"is {self.freeze_last_layer}, of {epochs} epoch(s) in all, so the last layer never learns"
+        return {"freeze_last_layer": f"{why}; train for longer, or give a smaller number"}

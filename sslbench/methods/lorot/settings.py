@@ -8,6 +8,7 @@ FACTS = MethodFacts(
     title="LoRot",
     family="pretext",
     paper="Moon, Kim, Heo, ECCV 2022, arXiv 2207.10023",
+    several_devices=True,
     changes_views=True,
 )
 

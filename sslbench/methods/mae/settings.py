@@ -11,6 +11,7 @@ FACTS = MethodFacts(
     title="MAE",
     family="generative",
     paper="He, Chen, Xie, Li, Dollár, Girshick, CVPR 2022, arXiv 2111.06377",
+    several_devices=True,
     backbones="vit",
     changes_views=True,
 )

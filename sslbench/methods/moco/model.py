@@ -20,7 +20,7 @@ from sslbench.errors import UserError
 from sslbench.methods.base import Batch, Method, in_float32, spread, widened
 from sslbench.methods.moco.groups import in_groups
 from sslbench.methods.moco.settings import FACTS, Settings
-from sslbench.methods.together import averaged, gathered, whole, world
+from sslbench.methods.together import averaged, gathered, whole
 
 
 @in_float32
@@ -52,8 +52,8 @@ class Model(Method):
         self.register_buffer("queue", normalize(torch.randn(o.queue, o.out_dim), dim=1))
         self.fresh: list[Tensor] = []  # the step's keys, which enter the queue when all its losses have been taken
 
-    def check_pictures(self, n: int, together: int) -> None:
-        super().check_pictures(n, together)
+    def check_pictures(self, n: int, together: int, devices: int = 1) -> None:
+        super().check_pictures(n, together, devices)
         o = self.options
         if not self.backbone.batch_statistics or o.key_batch_norm == "plain":
             return
@@ -63,10 +63,10 @@ class Model(Method):
                 "a time make no two groups; lower statistics_group, or set key_batch_norm: plain"
             )
         groups = together // o.statistics_group
-        if world() > 1 and (together % groups or groups % world()):
+        if devices > 1 and (together % groups or groups % devices):
             raise UserError(
                 f"key_batch_norm is {o.key_batch_norm!r} in groups of {o.statistics_group} pictures, and {together} at "
-                f"a time make no equal groups for {world()} devices; choose another statistics_group, or devices: 1"
+                f"a time make no equal groups for {devices} devices; choose another statistics_group, or devices: 1"
             )
 
     def before_step(self, step: int, epoch: int) -> None:

@@ -13,6 +13,7 @@ FACTS = MethodFacts(
     title="MoCo",
     family="contrastive",
     paper="He, Fan, Wu, Xie, Girshick, CVPR 2020, arXiv 1911.05722",
+    several_devices=True,
 )
 
 

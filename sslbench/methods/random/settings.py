@@ -2,7 +2,7 @@
 
 from sslbench.methods.spec import MethodFacts, MethodSettings, Recipe, ViewSpec
 
-FACTS = MethodFacts(title="Random initialisation", family="reference", paper="none")
+FACTS = MethodFacts(title="Random initialisation", family="reference", paper="none", several_devices=True)
 
 
 class Settings(MethodSettings):

@@ -10,6 +10,7 @@ FACTS = MethodFacts(
     title="RotNet",
     family="pretext",
     paper="Gidaris, Singh, Komodakis, ICLR 2018, arXiv 1803.07728",
+    several_devices=True,
     changes_views=True,
 )
 

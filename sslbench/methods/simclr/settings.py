@@ -8,6 +8,7 @@ FACTS = MethodFacts(
     title="SimCLR",
     family="contrastive",
     paper="Chen, Kornblith, Norouzi, Hinton, ICML 2020, arXiv 2002.05709",
+    several_devices=True,
 )
 
 

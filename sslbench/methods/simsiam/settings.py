@@ -6,6 +6,7 @@ FACTS = MethodFacts(
     title="SimSiam",
     family="non-contrastive",
     paper="Chen, He, CVPR 2021, arXiv 2011.10566",
+    several_devices=True,
 )
 
 

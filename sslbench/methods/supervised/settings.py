@@ -10,6 +10,7 @@ FACTS = MethodFacts(
     title="Supervised",
     family="reference",
     paper="He, Zhang, Ren, Sun, CVPR 2016, arXiv 1512.03385; recipe of Goyal et al. 2017, arXiv 1706.02677",
+    several_devices=True,
 )
 
 

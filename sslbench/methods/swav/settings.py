@@ -10,6 +10,7 @@ FACTS = MethodFacts(
     title="SwAV",
     family="clustering",
     paper="Caron, Misra, Mairal, Goyal, Bojanowski, Joulin, NeurIPS 2020, arXiv 2006.09882",
+    several_devices=True,
 )
 
 
@@ -37,3 +38,14 @@ class Settings(MethodSettings):
         )
         pair = [ViewSpec(size=input_size, crop_scale=self.global_crop_scale, branch=branch) for branch in (0, 1)]
         return pair + [local] * self.local_views
+
+    def without_effect(self, epochs: int, steps: int | None, together: int) -> dict[str, str]:
+        if not self.queue_length:
+            return {}
+        if self.queue_start_epoch >= epochs:
+            why = f"the queue is never used: queue_start_epoch is {self.queue_start_epoch}, of {epochs} epoch(s) in all"
+            return dict.fromkeys(("queue_length", "queue_start_epoch"), f"{why}; lower it, or leave the queue out")
+        if steps is not None and (steps - 1) * together < self.queue_length:
+            why = f"the queue is never full: {steps} steps bring {together} of its {self.queue_length} pictures each"
+            return {"queue_length": f"{why}; train for longer, or give a shorter one"}
+        return {}

@@ -6,6 +6,7 @@ FACTS = MethodFacts(
     title="VICReg",
     family="non-contrastive",
     paper="Bardes, Ponce, LeCun, ICLR 2022, arXiv 2105.04906",
+    several_devices=True,
 )
 
 

@@ -10,6 +10,7 @@ FACTS = MethodFacts(
     title="VICRegL",
     family="non-contrastive",
     paper="Bardes, Ponce, LeCun, NeurIPS 2022, arXiv 2210.01571",
+    several_devices=True,
     needs_map=True,
 )
 

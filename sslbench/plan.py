@@ -300,10 +300,13 @@ def command(overlays: list[str], target: str = "", cores: str = "all") -> str:
 
 
 def failure_lines(config: Config, overlays: list[str]) -> str:
-    """The last lines of a failed run: what to look at, and how to render what is there. See command() for overlays."""
+    """The last lines of a failed run: what to look at, and how to render what is there. See command() for overlays.
+
+    Without `sslbench:` in front, which marks the one line that says what is wrong.
+    """
     page = config.paths.reports / config.name / "now.html"
     return (
-        "sslbench: some jobs failed: what they said stands above, and in logs/. Finished cells are kept, and the same "
+        "Some jobs failed: what they said stands above, and in logs/. Finished cells are kept, and the same "
         "command goes on where this one stopped.\n"
-        f"sslbench: what is finished now, rendered to {page}: {command(overlays, 'report_now', '1')}"
+        f"What is finished now, rendered to {page}: {command(overlays, 'report_now', '1')}"
     )

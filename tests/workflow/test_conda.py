@@ -18,7 +18,7 @@ ENVIRONMENTS = ["data", "export", "report", "train"]
 # What each must not have, though the tests' own environment has it.
 ABSENT = {
     "data": {"torch", "scipy", "pandas", "pyarrow", "jinja2", "snakemake", "pytest", "yaml", "timm"},
-    "report": {"torch", "timm", "lightly", "PIL", "safetensors", "snakemake", "pytest", "onnx"},
+    "report": {"torch", "timm", "lightly", "safetensors", "snakemake", "pytest", "onnx"},
     "train": {"pandas", "snakemake", "pytest", "onnx", "sklearn", "onnxruntime"},
     "export": {"lightly", "pandas", "scipy", "pyarrow", "snakemake", "pytest", "sklearn"},
 }

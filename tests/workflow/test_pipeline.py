@@ -150,7 +150,7 @@ def test_a_failed_run_says_so_last_and_keeps_what_is_finished(finished):
     assert "diverged" in our_line(done)
     assert (
         "snakemake --cores 1 report_now --configfile overlay.yaml"
-        in done.stderr[done.stderr.index("sslbench: some jobs failed") :]
+        in done.stderr[done.stderr.index("Some jobs failed") :]
     )
     assert cells(finished)[0].exists()
     now = finished.run(overlay, "report_now")

@@ -26,7 +26,7 @@ VIEWS = 6  # drawn views of each, alternately of the transform's first and secon
 DRAWS = 5  # of one operation by itself; equal outcomes are shown once
 TILE = 80  # px on the page
 GAP = 4  # px between tiles; twice that after the originals
-LARGEST = 60_000  # bytes of one transform's pictures
+LARGEST = 48_000  # bytes of one transform's pictures
 QUALITIES = (80, 60, 40, 20, 10, 1)  # WebP's; the first with which they fit is taken
 
 

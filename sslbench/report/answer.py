@@ -112,9 +112,9 @@ def _advice(report: dict, dataset: str, ranked: list[dict], best: list[dict], la
         seen = f": this test set would often miss{size}" if size else ""
         return f"Choose among the tied by what they cost you, not by accuracy{seen}."
     name = Span(labels.entry(least), "strong")
-    some = "" if len(close) == len(best) else " that their own comparison, uncorrected, does not put below the highest"
+    some = "" if len(close) == len(best) else " whose own interval, uncorrected, reaches the highest figure"
     if least is top and some:
-        return ("Take ", name, f" ({_spent(least)}): it has the highest figure, and is the cheapest of the tied{some}.")
+        return ("Take ", name, f" ({_spent(least)}): it has the highest figure, and is the cheapest of those{some}.")
     if least is top:
         return ("Take ", name, f" ({_spent(least)}): it is the cheapest of the tied and has their highest figure.")
     unless = f", unless{size} matters to you, which this test set would often miss" if size else ""

@@ -41,6 +41,7 @@ class Verdict:
     evidence: str  # one sentence
     scope: str  # where it was tested
     at_home: bool  # at the article's own protocol
+    rule: str  # all, any or dominance: how its comparisons make the verdict
     comparisons: list[dict] = field(default_factory=list)
     theirs: list[dict] = field(default_factory=list)  # {"about", "unit", "effect"} of the same sums on their table
 
@@ -280,6 +281,7 @@ def decide(report: dict, correct: Correct, confidence: float) -> dict:
                     evidence=sentence,
                     scope=outcome.scope,
                     at_home=outcome.at_home,
+                    rule=outcome.rule,
                     comparisons=shown,
                     theirs=theirs,
                 )

@@ -79,7 +79,7 @@ def blocks(album: dict, dataset: str, labels: Labels) -> tuple[Block, ...]:
     if not pairs:
         return (Paragraph(f"{labels.dataset(dataset)}: {name} takes no test picture for another class.", "faint"),)
     told = (
-        f"By the linear probe of {name} (seed {confusion['seed']}), the most accurate entry here: "
+        f"By the linear probe of {name} (seed {confusion['seed']}), the most accurate of the ranked: "
         f"{confusion['wrong']:,} of {confusion['n']:,} test pictures are taken for another class. Each pair is shown "
         "with the first such picture and one of the class that it was taken for."
     )

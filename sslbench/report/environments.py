@@ -77,9 +77,8 @@ def commit(cell: dict) -> str:
     made = cell["made"]
     if not made["commit"]:
         return "not known"
-    return (
-        f"{made['commit'][:12]}{'' if made['clean'] else ' with uncommitted changes' if made['clean'] is False else ''}"
-    )
+    tree = {True: ", clean", False: " with uncommitted changes"}.get(made["clean"], "")
+    return f"{made['commit'][:12]}{tree}"
 
 
 def hardware(cell: dict) -> str:

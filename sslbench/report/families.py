@@ -14,7 +14,7 @@ ARTICLE = {
     "contrastive": "",
     "autoencoder": "",
     "generative model": "GANs and VAEs learn to make pictures, and none is built in",
-    "multitask": "a method with pretext tasks beside it, `auxiliary:`, would be one",
+    "multitask": "a method with pretext tasks beside it (auxiliary) would be one",
     "predictive coding": "it predicts the next frame or word, and these are single pictures",
     "non-contrastive": "",
 }

@@ -97,6 +97,7 @@ def _entry(name: tuple[str, str, str], cells: list[dict], confidence: float) -> 
         },
         "column_rank": None,
         "column_tied": None,
+        "column_of": 0,
         "dataset_rank": None,
         "dataset_tied": None,
         "column_range": None,
@@ -155,6 +156,7 @@ def _rank(found: dict, pairs: ties.Pairs, scope: str, confidence: float) -> None
         entry = found[rank.name]
         entry[f"{scope}_rank"] = rank.rank
         entry[f"{scope}_tied"] = sum(other.rank == rank.rank for other in ranks)
+        entry[f"{scope}_of"] = len(ranks)
         entry[f"{scope}_range"] = [rank.lowest, rank.highest]
         entry[f"{scope}_bars"] = [number for number, run in enumerate(runs) if rank.name in run]
 

@@ -65,7 +65,7 @@ def strips(album: dict, dataset: str, labels: Labels) -> tuple[Block, ...]:
     told = (
         "Nearest by the cosine of the frozen features, from the left and the top. A neighbour of the same class has a "
         "full frame, one of another class a dashed frame and a cross. The test pictures were drawn by lot, once, and "
-        f"are too few to rank by: most right here has {best}, {max(right)} of {most}."
+        f"are too few to rank by: {best} has the most right, {max(right)} of {most}."
     )
     return (Strips(caption, told, queries, tuple(rows)),)
 

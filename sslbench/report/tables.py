@@ -126,7 +126,7 @@ def _figure(entry: dict | None, metric: str, notes: Notes, protocol: dict) -> Ce
     if metric == "top1":
         lines.append(cost(entry))
         lines += _marks(entry)
-        tone = "best" if entry["column_rank"] == 1 else tone
+        tone = "best" if entry["column_rank"] == 1 and entry["column_of"] > 1 else tone  # alone it is best of nothing
     if collapsed(entry):
         tone = "collapsed"
     elif "done" not in entry["states"]:
@@ -154,7 +154,7 @@ def _marks(entry: dict) -> list[Text]:
         marks.append(
             Span("collapsed" if seeds == 1 else f"{entry['collapsed']} of {seeds} seeds collapsed", "collapsed")
         )
-    elif entry["column_rank"]:
+    elif entry["column_rank"] and entry["column_of"] > 1:
         tied = entry["column_tied"]
         marks.append(Span(f"rank {entry['column_rank']}" + (f", {tied} tied" if tied > 1 else ""), "tie"))
     if suspicious(entry):

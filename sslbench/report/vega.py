@@ -131,6 +131,13 @@ def style() -> str:
     return _template("charts.css") + "".join(_rule(role, f"var(--{role})", "figure[data-chart] ") for role in palette())
 
 
+# Whose the script is; their licences ask that a copy says so.
+_LICENCE = (
+    "/*! Vega, Vega-Lite and Vega-Embed: Copyright University of Washington Interactive Data Lab and contributors, "
+    "BSD 3-Clause. D3: Copyright Mike Bostock, ISC. Provided as is, without warranty. */"
+)
+
+
 @functools.cache
 def bundle() -> str:
     """Vega, Vega-Lite, vega-embed and charts.js, which draws the figures live: one classic script, no import."""
@@ -139,7 +146,7 @@ def bundle() -> str:
     # In a function of its own: the bundle's hundreds of short names would be the page's.
     # Only what would end the element is escaped: "</" alone also stands in regular expressions.
     ended = re.sub(r"</(?=script)", r"<\\/", script, flags=re.IGNORECASE)
-    return f"(function(){{{ended}}})();".replace("<!--", "<\\!--")
+    return _LICENCE + f"(function(){{{ended}}})();".replace("<!--", "<\\!--")
 
 
 def slug(*names: str) -> str:

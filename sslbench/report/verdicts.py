@@ -1,5 +1,7 @@
 """The articles' claims with their verdicts as tables; claims.py decides them, this lays them out."""
 
+from collections.abc import Callable
+
 from sslbench.report.content import Block, Cell, Column, Paragraph, Part, Points, Row, Span, Table, Text
 from sslbench.report.tables import Notes
 from sslbench.report.wording import ABSENT, counted, difference, listed
@@ -75,10 +77,15 @@ def _table(article: str, verdicts: list[dict]) -> Table:
         number = notes.number(coded(f"Why this test: {v['why']}"))
         cells = [Cell((f"“{v['quote']}”",)), Cell((coded(v["means"]),), notes=(number,))]
         cells += [Cell(tuple(_limited([_effect(t) for t in v["theirs"]])) or (ABSENT,))] * first
-        ours = _limited([_effect(c, v) for c in sorted(v["comparisons"], key=lambda c: (c["veto"], c["adjusted"]))])
+        ours = _limited([_effect(c, v) for c in sorted(v["comparisons"], key=_telling(v["rule"]))])
         cells.append(Cell(tuple(ours)) if ours else Cell((ABSENT,), "absent"))
         rows.append(Row((*cells, _verdict(v))))
     return Table(f"{article}: its claims, tested", tuple(columns), tuple(rows), tuple(notes.texts))
+
+
+def _telling(rule: str) -> Callable[[dict], tuple]:
+    """Which comparisons come first: the surest, or where one would do, those nearest to being it."""
+    return lambda c: (c["veto"], -c["effect"] if rule == "any" else c["adjusted"])
 
 
 def _verdict(v: dict) -> Cell:

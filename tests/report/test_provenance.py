@@ -43,7 +43,7 @@ def folders(tree, labels) -> list:
 def test_what_all_cells_share_stands_once_and_nothing_is_called_different(tree, folders) -> None:
     found = blocks(tree)
     assert facts(found)["Hardware"] == "NVIDIA H100"
-    assert facts(found)["Commit of the cells"] == "0123456789ab"
+    assert facts(found)["Commit of the cells"] == "0123456789ab, clean"
     assert facts(found)["Version of torch"] == "2.12.0"
     assert set(tables(found)) == {"Digest"}
     assert not any(block.kind == "paragraph" and block.tone == "note" for block in found)
@@ -55,7 +55,7 @@ def test_environments_are_numbered_where_they_differ_and_each_cell_says_which(tr
     table = tables(found)["Environments"]
     assert table["columns"] == ["Environment", "Commit", "Hardware", "System", "Cells"]
     assert table["rows"] == [
-        ["1", "0123456789ab", "NVIDIA H100", "not known", "3"],
+        ["1", "0123456789ab, clean", "NVIDIA H100", "not known", "3"],
         ["2", "fedcba987654", "4 x NVIDIA A100", "Linux-6", "1"],
     ]
     rows = {row[0]: row[1:] for row in tables(found)["Digest"]["rows"]}

@@ -77,6 +77,6 @@ def _chart(names: list[str]) -> alt.LayerChart:
         )
     )
     total = base.mark_text(align="left", dx=6, fill=vega.colour("faint")).encode(
-        x=alt.X("total:Q"), text=alt.Text("total:Q", format=",.1f")
+        x=alt.X("total:Q"), text=alt.Text("total:Q", format=",.2f")
     )
     return alt.layer(bars, total).properties(width=WIDTH, height=alt.Step(ROW))

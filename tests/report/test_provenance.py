@@ -56,7 +56,7 @@ def test_environments_are_numbered_where_they_differ_and_each_cell_says_which(tr
     assert table["columns"] == ["Environment", "Commit", "Hardware", "System", "Cells"]
     assert table["rows"] == [
         ["1", "0123456789ab, clean", "NVIDIA H100", "not known", "3"],
-        ["2", "fedcba987654", "4 x NVIDIA A100", "Linux-6", "1"],
+        ["2", "fedcba987654, clean", "4 x NVIDIA A100", "Linux-6", "1"],
     ]
     rows = {row[0]: row[1:] for row in tables(found)["Digest"]["rows"]}
     assert rows["results/nette/simclr/baseline"] == [f"seed0 {'d1' * 8} | seed1 {'d1' * 8}", "1"]

@@ -4,6 +4,8 @@ what that means for someone who has to choose.
 Every sentence is computed, and none claims more than the paired tests at the report's confidence carry.
 """
 
+from statistics import median
+
 from sslbench.report.content import Block, Paragraph, Span, Text, Verdict, spans
 from sslbench.report.wording import Labels, accuracy, counted, interval, listed, minutes, points, share_of
 
@@ -229,6 +231,18 @@ def _below_start(report: dict, dataset: str, ranked: list[dict], labels: Labels)
     return f"Worse than the same network untrained, though not collapsed: {listed(worse)}." if worse else ""
 
 
+def _split(grid: list[dict]) -> str:
+    """What one training's accuracy varies by: its luck, and the choice of test pictures; of the median entry."""
+    spreads = [e["spread"] for e in grid if e["spread"] and e["spread"]["sd_seeds"] is not None]
+    if not spreads:
+        return ""
+    seeds, pictures = (points(median(spread[key] for spread in spreads)) for key in ("sd_seeds", "sd_pictures"))
+    return (
+        f" One training's accuracy varies (standard deviation, median over entries) by {seeds} from seed to seed, and "
+        f"by {pictures} with the choice of test pictures."
+    )
+
+
 def _method(report: dict, grid: list[dict]) -> tuple[Block, ...]:
     percent = f"{100 * report['confidence']:g} %"
     several = any(e["top1"].get("seeds", 0) > 1 for e in grid)
@@ -239,6 +253,7 @@ def _method(report: dict, grid: list[dict]) -> tuple[Block, ...]:
         else f"Intervals are {percent} Wilson intervals: they cover the choice of test pictures. With one seed per "
         "cell, they do not cover the luck of a training run."
     )
+    text += _split(grid)
     ties = (
         " Ties are decided by paired tests on the stored predictions with Holm's correction over all pairs "
         "compared; stale and collapsed cells are left out. A tie is not a proof of equality. An interval of a "

@@ -28,7 +28,7 @@ from sslbench.data.decode import decode_file
 from sslbench.data.layouts.tree import pictures_below
 from sslbench.data.packed import Pictures
 from sslbench.errors import UserError
-from sslbench.export.model import loaded
+from sslbench.evaluate.embed import loaded
 from sslbench.transforms.pipeline import center_view
 from sslbench.transforms.spec import Normalize
 
@@ -80,7 +80,7 @@ def open_backbone(folder: Path) -> Embedder:
         run, weights = _json(cell), folder / "backbone.safetensors"
         linear = _json(folder / "linear.json") if (folder / "linear.json").is_file() else {}
         ratio = (linear.get("evaluation") or {}).get("resize_ratio", 1.0)
-        backbone = loaded(run, weights)
+        backbone = loaded(run["settings"], weights)
         usual = Normalize()
         view = (backbone.input_size, ratio, usual.mean, usual.std)
         return Embedder(backbone.model, *view, _digest(weights, view))

@@ -77,6 +77,13 @@ class Device:
             return None
 
 
+def resolved(name: str) -> str:
+    """``name``, and for `auto` what there is here."""
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 @contextlib.contextmanager
 def computing(name: str, threads: int, train: dict, rank: int = 0, world: int = 1) -> Iterator[Device]:
     """The device ``cpu``, ``cuda`` or ``cuda:<n>``, with torch's process-wide switches set, and put back afterwards.

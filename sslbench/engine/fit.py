@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import safetensors.torch
-import torch
 
 from sslbench import sources
 from sslbench.canonical import document
 from sslbench.data.packed import PackedSet
 from sslbench.engine import checkpoint
-from sslbench.engine.devices import computing
+from sslbench.engine.devices import computing, resolved
 from sslbench.engine.ledger import Ledger, versions
 from sslbench.engine.placement import place
 from sslbench.engine.processes import process_group
@@ -78,8 +77,7 @@ def fit(
         UserError: a batch larger than the training set, no such device, a diverged loss, no room on the disk, a death
             among the processes.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = resolved(device)
     if settings["train"]["epochs"] < 1 and settings["method"]["name"] != "random":
         raise UserError("training.epochs is 0: only the random reference is not trained; give at least 1")
     packed = PackedSet.open(pack)

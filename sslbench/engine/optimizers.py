@@ -83,7 +83,7 @@ def ema_momentum(recipe: dict, step: int, total_steps: int) -> float:
     start, end = recipe["ema_start"], recipe["ema_end"]
     if end is None:
         return start
-    return end - (end - start) * (1 + math.cos(math.pi * step / max(1, total_steps))) / 2
+    return _half_cosine(start, end, step, total_steps)
 
 
 def weight_decay(recipe: dict, step: int, total_steps: int) -> float:
@@ -91,6 +91,10 @@ def weight_decay(recipe: dict, step: int, total_steps: int) -> float:
     start, end = recipe["weight_decay"], recipe["weight_decay_end"]
     if end is None:
         return start
+    return _half_cosine(start, end, step, total_steps)
+
+
+def _half_cosine(start: float, end: float, step: int, total_steps: int) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * step / max(1, total_steps))) / 2
 
 

@@ -17,6 +17,7 @@ from sslbench.evaluate import linear, results
 from sslbench.evaluate.features import Features, read
 from sslbench.evaluate.shares import draw, draws_of, summary
 from sslbench.randomness import derived_seed, generator
+from sslbench.threads import using
 
 
 def hidden_head(
@@ -92,12 +93,8 @@ def adapt(
     ``settings``: shares, draws and confidence; ``linear``, the probe's options; ``hidden``, those of hidden_head.
     Features that are not finite leave entries without figures.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with using(threads):
         train, test = (read(Path(features[part])) for part in ("train", "test"))
         entries = judge(train, test, settings, log)
-    finally:
-        torch.set_num_threads(before)
     common = {"n": len(test.labels), "classes": len(train.origin["classes"]), "entries": entries}
     results.write(output, run, settings, common)

@@ -13,7 +13,7 @@ from torch import Tensor
 from sslbench.backbones import Backbone
 from sslbench.data.packed import PackedSet
 from sslbench.engine import store
-from sslbench.engine.devices import computing
+from sslbench.engine.devices import computing, resolved
 from sslbench.errors import UserError
 from sslbench.evaluate.features import Features, write
 from sslbench.transforms.native import library
@@ -55,17 +55,14 @@ def embed(
     Raises:
         UserError: no labelled pictures, or weights that do not fit the backbone.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = resolved(device)
     if not device.startswith("cuda"):
         log(library.configure(views))
     packed = PackedSet.open(Path(pack), verify=True)
     split = split or settings["dataset"]["split"]
     size, ratio = settings["input_size"], evaluation["resize_ratio"]
     with computing(device, threads, {"precision": "fp32", "channels_last": True, "deterministic": True}) as place:
-        backbone = Backbone(settings["backbone"]["name"], settings["backbone"]["options"], size)
-        load_weights(backbone.model, Path(backbone_file))
-        place.place(backbone).eval()
+        backbone = place.place(loaded(settings, Path(backbone_file)))
         for part, indices in packed.split(split).items():
             labelled = np.sort(indices[packed.labels[indices] >= 0])
             if not len(labelled):
@@ -109,6 +106,13 @@ def forward(
         images = center_view(packed.batch(block), size, ratio, device=device).images  # [b, 3, size, size]
         found.append(backbone(images.contiguous(memory_format=memory_format)).float().cpu())
     return torch.cat(found)
+
+
+def loaded(settings: dict[str, Any], weights: Path) -> Backbone:
+    """The backbone that ``settings`` describe, with its weights, in evaluation mode."""
+    backbone = Backbone(settings["backbone"]["name"], settings["backbone"]["options"], settings["input_size"])
+    load_weights(backbone.model, weights)
+    return backbone.eval()
 
 
 def load_weights(model: torch.nn.Module, file: Path) -> None:

@@ -20,6 +20,7 @@ from sslbench.evaluate import health, knn, linear
 from sslbench.evaluate.features import Features, read
 from sslbench.seal import KEY, sealed, table_hash
 from sslbench.stats import wilson
+from sslbench.threads import using
 
 # What linear.json says of the fit; excess, objective and tolerance in nats
 SOLVED = ("converged", "excess", "holdout_top1", "iterations", "objective", "penalty", "penalty_at_edge", "searched",
@@ -50,16 +51,12 @@ def evaluate(
         outputs: paths under "linear", "predictions", "knn" and "health".
         threads: CPU threads.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with using(threads):
         for file in (run, curve):
             store.check(Path(file))
         train, test = (read(Path(features[part])) for part in ("train", "test"))
         _check(train, test, features)
         files = judge(train, test, trivial(Path(run), Path(curve)), evaluation, log)
-    finally:
-        torch.set_num_threads(before)
     for name, content in files.items():
         write_whole(Path(outputs[name]), content)
 

@@ -17,7 +17,7 @@ import torch
 from sslbench import sources
 from sslbench.canonical import document
 from sslbench.data.storage import file_sha256
-from sslbench.engine.devices import computing
+from sslbench.engine.devices import computing, resolved
 from sslbench.engine.fit import give_up, resume, run, stop_signals
 from sslbench.engine.ledger import Ledger
 from sslbench.engine.placement import place
@@ -61,8 +61,7 @@ def finetune(
         Interrupted: a signal came; the same call goes on.
         UserError: no labelled pictures, a diverged loss, no such device.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = resolved(device)
     cell, split = settings["cell"], settings["cell"]["dataset"]["split"]
     packed = Chosen.open(pack, verify=True)
     parts = {part: np.sort(rows[packed.labels[rows] >= 0]) for part, rows in packed.split(split).items()}

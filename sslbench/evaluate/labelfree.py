@@ -25,7 +25,7 @@ from sslbench.backbones import Backbone
 from sslbench.data.packed import PackedSet
 from sslbench.engine.devices import Device, computing
 from sslbench.evaluate import results
-from sslbench.evaluate.embed import BATCH, forward, load_weights
+from sslbench.evaluate.embed import BATCH, forward, loaded
 from sslbench.evaluate.health import entropy_rank, without_labels
 from sslbench.evaluate.linear import BLOCK
 from sslbench.randomness import generator
@@ -141,9 +141,7 @@ def labelfree(
     sample, chosen = (shuffled[:count].sort().values for count in (SAMPLE, settings["pictures"]))
     report: dict[str, Any] = dict.fromkeys(("rankme", "alpha", "lidar", "pictures", "views"))
     with computing(device, threads, {"precision": "fp32", "channels_last": True, "deterministic": True}) as place:
-        backbone = Backbone(settings["backbone"]["name"], settings["backbone"]["options"], size)
-        load_weights(backbone.model, Path(backbone_file))
-        place.place(backbone).eval()
+        backbone = place.place(loaded(settings, Path(backbone_file)))
         look = size, settings["resize_ratio"], place.torch, place.memory_format
         features = forward(backbone, packed, sample.numpy(), *look)
         report |= {"n": len(features), "features": features.shape[1], "health": without_labels(features)}

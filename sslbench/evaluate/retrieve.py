@@ -23,6 +23,7 @@ from sslbench.evaluate import results
 from sslbench.evaluate.features import read
 from sslbench.evaluate.linear import BLOCK, product
 from sslbench.stats import over_seeds, wilson
+from sslbench.threads import using
 
 BLOCK_BYTES = 128 * 2**20  # of one block of queries
 PAIR_BYTES = 32  # similarity, its sorted copy, order, label, relevance and the places of relevant ones
@@ -103,16 +104,12 @@ def retrieve(
 
     ``settings``: recall_at and confidence. Where features are not finite every figure is null.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with using(threads):
         train, test = (read(Path(features[part])) for part in ("train", "test"))
         found: dict[str, Any] = {"n": len(test.labels), "recall": {}, "map": None, "map_at_r": None}
         if train.features.isfinite().all() and test.features.isfinite().all():
             scores = score(train.features, train.labels, test.features, test.labels)
             found = judge(scores, settings["recall_at"], settings["confidence"])
-    finally:
-        torch.set_num_threads(before)
     results.write(output, run, settings, found | {"gallery": len(train.labels)})
     told = "not measured" if found["map"] is None else f"{found['map']['value']:.4f}"
     log(f"{found['n']} queries in {len(train.labels)} pictures, mean average precision {told}")

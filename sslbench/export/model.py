@@ -15,14 +15,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from sslbench.backbones import Backbone
 from sslbench.canonical import document
 from sslbench.errors import UserError
-from sslbench.evaluate.embed import load_weights
+from sslbench.evaluate.embed import loaded
 from sslbench.export import card, onnx
 from sslbench.export.about import MARK
+from sslbench.threads import using
 from sslbench.transforms.spec import Normalize
 
 
@@ -50,30 +49,18 @@ def export(
     if "labelfree" in read:
         read["health"] = read["labelfree"]["health"]
     _stop_unless_asked_for(read["health"], about)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        backbone = loaded(read["run"], Path(cell["backbone"]))
+    with using(threads):
+        backbone = loaded(read["run"]["settings"], Path(cell["backbone"]))
         asked = read["linear"].get("evaluation") if "linear" in read else read["labelfree"]["settings"]
         ratio = (asked or {}).get("resize_ratio", 1.0)
         config = timm_config(backbone, ratio, read["run"])
         facts = _written(Path(outputs["onnx"]), lambda path: onnx.write(backbone, path))
-    finally:
-        torch.set_num_threads(before)
     checked = facts["deviation"]
     log(f"model.onnx: {'not checked, there is no onnxruntime' if checked is None else f'deviates by {checked:.1e}'}")
     _written(Path(outputs["weights"]), lambda path: shutil.copyfile(cell["backbone"], path))
     _written(Path(outputs["config"]), lambda path: path.write_bytes(document(config)))
     text = card.write(dict(about), read, config, facts)
     _written(Path(outputs["card"]), lambda path: path.write_text(text, encoding="utf-8", newline="\n"))
-
-
-def loaded(run: Mapping[str, Any], weights: Path) -> Backbone:
-    """The backbone that a run.json describes, with its weights, in evaluation mode."""
-    settings = run["settings"]
-    backbone = Backbone(settings["backbone"]["name"], settings["backbone"]["options"], settings["input_size"])
-    load_weights(backbone.model, weights)
-    return backbone.eval()
 
 
 def timm_config(backbone: Backbone, resize_ratio: float, run: Mapping[str, Any]) -> dict[str, Any]:

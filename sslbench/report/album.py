@@ -15,7 +15,7 @@ from sslbench import seal
 from sslbench.data.storage import write_whole
 from sslbench.errors import UserError
 from sslbench.report import confusions
-from sslbench.report.collect import _folder as cell_folder
+from sslbench.report.collect import cell_folder
 from sslbench.report.files import read_json
 from sslbench.report.reading import features_origin
 from sslbench.report.sheets import Pack, sheets

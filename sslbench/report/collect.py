@@ -33,7 +33,7 @@ def collect(plan: dict, results: Path, out_dir: Path) -> None:
     datasets = {name: _dataset(name, entry, results) for name, entry in sorted(plan["datasets"].items())}
     cells, correct = [], {}
     for entry in plan["cells"]:
-        folder, judge = _folder(entry, results), entry.get("evaluated_on") or entry["dataset"]
+        folder, judge = cell_folder(entry, results), entry.get("evaluated_on") or entry["dataset"]
         waits_for = first_missing(entry, folder, plan["datasets"], results)
         judged = {"split": plan["datasets"][judge].get("split")} | datasets[judge]["manifest"]
         found = read_cell(entry, folder, waits_for, datasets[entry["dataset"]]["manifest"], judged)
@@ -238,7 +238,7 @@ def _ledger_row(figure: published.Figure) -> dict:
     return {key: getattr(figure, key) for key in keys + more}
 
 
-def _folder(entry: dict, results: Path) -> Path:
+def cell_folder(entry: dict, results: Path) -> Path:
     """Where a cell's results stand: as the plan says, or below ``results`` where the plan's path is relative to it."""
     folder = Path(entry["folder"])
     if folder.is_absolute() or folder.is_relative_to(results):

@@ -6,7 +6,7 @@ from pathlib import Path
 from sslbench import seal
 from sslbench.data.storage import file_sha256
 from sslbench.engine import store
-from sslbench.report.collect import _folder as cell_folder
+from sslbench.report.collect import cell_folder
 
 _STORED = ("run.json", "curve.csv", "ledger.json")  # the backbone is read, and checked, where it is used
 

@@ -165,8 +165,7 @@ def nabirds_test_set(figures: list[Figure]) -> Found:
     says = (
         f"All {len(printed)} top-5 figures are whole pictures of {n:,}, to their sixth digit. Of all numbers up to the "
         f"{everything:,} pictures there are, only {_listed(fitting)} fit them all: {n:,} and its multiples. Of the "
-        f"official "
-        f"{NABIRDS['official test']:,} test pictures {official} of {len(printed)} would fit."
+        f"official {NABIRDS['official test']:,} test pictures {official} of {len(printed)} would fit."
     )
     sums = (
         f"{counts}, ...",
@@ -183,11 +182,9 @@ def nabirds_split(figures: list[Figure]) -> Found:
     says = (
         f"{n:,} is {100 * n / everything:.1f} % of the {everything:,} pictures, not the official "
         f"{100 * NABIRDS['official test'] / everything:.1f} %. A split that keeps int(0.8 k) of each class's k "
-        f"pictures for "
-        f"training tests on between {plain:,.1f} and {most:,.1f}, and {n:,} lies there; the split per-class-80-20 "
-        f"here, over the "
-        f"real counts of the {classes} classes, has exactly {n:,}. So these figures are not comparable with published "
-        "ones on the official split."
+        f"pictures for training tests on between {plain:,.1f} and {most:,.1f}, and {n:,} lies there; the split "
+        f"per-class-80-20 here, over the real counts of the {classes} classes, has exactly {n:,}. So these figures are "
+        "not comparable with published ones on the official split."
     )
     sums = (
         f"{everything} - {n} = {everything - n} for training",
@@ -204,8 +201,7 @@ def imagenette_test_set(figures: list[Figure]) -> Found:
     fitting = [n for n in range(1, 1000) if all(shown(value, n) for value in printed)]
     says = (
         f"An accuracy on 500 pictures is a multiple of 0.002, and {len(odd)} of the {len(printed)} figures are not. So "
-        f"they "
-        "are of another split, or means over batches or runs. The smallest number of pictures that fits all "
+        "they are of another split, or means over batches or runs. The smallest number of pictures that fits all "
         f"{len(printed)} is {fitting[0]}; from 1,000 on, three digits fit any, so nothing tells which it was."
     )
     sums = (

@@ -12,6 +12,7 @@ from sslbench import registry
 from sslbench.data.packed import Pictures
 from sslbench.errors import UserError
 from sslbench.randomness import generator as seeded
+from sslbench.threads import using
 from sslbench.transforms import compiled
 from sslbench.transforms.native import chain, library
 from sslbench.transforms.ops.batched import BatchedOperation
@@ -187,15 +188,11 @@ def _natively(
 def _one_thread(device: torch.device) -> Iterator[None]:
     """On a CPU a view is thousands of steps of microseconds: waiting for a second thread at the end of each gains
     little on idle cores, and costs tens of times the work where another process has them."""
-    threads = torch.get_num_threads()
-    if device.type != "cpu" or threads == 1:
+    if device.type != "cpu" or torch.get_num_threads() == 1:
         yield
         return
-    torch.set_num_threads(1)
-    try:
+    with using(1):
         yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _parameters(operation: dict) -> dict:

@@ -52,12 +52,12 @@ def test_the_near_copy_comes_first_and_the_query_is_not_its_own_neighbour(cell, 
 
 def test_cosines_are_those_of_the_evaluations_features(cell, pictures) -> None:
     from sslbench.data.packed import Pictures
-    from sslbench.export.model import loaded
+    from sslbench.evaluate.embed import loaded
     from sslbench.transforms.pipeline import center_view
 
     embedder = neighbours.open_backbone(cell)
     index = neighbours.embed_folder(embedder, pictures, pictures.parent / "index", lambda line: None)
-    backbone = loaded(json.loads((cell / "run.json").read_text()), cell / "backbone.safetensors")
+    backbone = loaded(json.loads((cell / "run.json").read_text())["settings"], cell / "backbone.safetensors")
     read = [neighbours.decoded(pictures / name, embedder) for name in index.names]
     with torch.no_grad():
         features = torch.cat([backbone(center_view(Pictures.from_list([p]), 32).images) for p in read]).double()

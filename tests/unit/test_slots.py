@@ -55,7 +55,7 @@ def job(number):
             time.sleep(random.random() * 0.02)
             for card in held:
                 (marks / card).unlink()
-    print(number, *held, flush=True)
+    os.write(1, " ".join([str(number), *held, "\\n"]).encode())  # in one piece: many write here
 
 children = []
 for number in range(int(sys.argv[3])):

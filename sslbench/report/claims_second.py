@@ -3,7 +3,7 @@
 from itertools import combinations
 
 from sslbench.report.contrasts import Comparison, accuracies, orders
-from sslbench.report.evidence import changed
+from sslbench.report.evidence import Entry, changed
 from sslbench.report.measures import (
     LOCAL,
     SIMILAR,
@@ -23,12 +23,22 @@ from sslbench.stats import above_chance, wilson
 TEACHERS = ("byol", "dino", "moco")
 
 
+def _still(entry: Entry) -> bool:
+    """Whether its momentum encoder is no more than a copy."""
+    return entry.recipe.get("ema_start") == 0 and not entry.recipe.get("ema_end")
+
+
+def _ablated(entry: Entry) -> bool:
+    """Whether a part is taken out, to be held against the whole; it stands for its method nowhere else."""
+    return _still(entry) or entry.options.get("publish") == "student" or entry.options.get("head") == "none"
+
+
 def supervised(tools: Tools) -> Outcome:
     found = []
     for block in tools.every:
         for entry in block.grid():
             row = block.reference("supervised", entry.kind)
-            if row is not None and entry.plain and row.plain:
+            if row is not None and entry.plain and row.plain and not _ablated(entry):
                 sides = [[(1.0, entry.right), (-1.0, row.right)]]
                 about = f"{block.dataset}, {entry.key[1]}: {entry.key[0]} less supervised"
                 found.append(accuracies(sides, 1, about, tools.confidence, margin=-SIMILAR))
@@ -42,14 +52,13 @@ def teachers(tools: Tools) -> Outcome:
     found = gap(
         tools,
         f"{listed(named)} less the others",
-        lambda e: e.method in TEACHERS,
-        lambda e: e.method not in TEACHERS,
+        lambda e: e.method in TEACHERS and not _ablated(e),
+        lambda e: e.method not in TEACHERS and not _ablated(e),
     )
     return generally(tools, found, "no column has methods with and without a teacher")
 
 
 def momentum(tools: Tools) -> Outcome:
-    off = lambda e: e.recipe.get("ema_start") == 0 and not e.recipe.get("ema_end")  # noqa: E731
     found = [
         c
         for method in TEACHERS
@@ -58,7 +67,7 @@ def momentum(tools: Tools) -> Outcome:
             f"{method} with a momentum encoder less without",
             lambda e, m=method: e.method == m and not e.recipe and not e.options,
             lambda e, m=method: (
-                e.method == m and off(e) and set(e.recipe) <= {"ema_start", "ema_end"} and not e.options
+                e.method == m and _still(e) and set(e.recipe) <= {"ema_start", "ema_end"} and not e.options
             ),
         )
     ]
@@ -121,7 +130,9 @@ def moco_large_batch(tools: Tools) -> Outcome:
             same = all(a.protocol[k] == b.protocol[k] for k in a.protocol if k != "batch_size")
             if a.dataset != b.dataset or not same or b.protocol["batch_size"] < 4 * a.protocol["batch_size"]:
                 continue
-            for moco in (e for e in a.grid() if e.method == "moco"):
+            # SimCLR's head is an MLP, so MoCo's first version is no match for it.
+            of_one_head = (e for e in a.grid() if e.method == "moco" and not _ablated(e) and "head" not in e.options)
+            for moco in of_one_head:
                 for simclr in (e for e in b.grid() if e.method == "simclr" and not e.options):
                     if (moco.key[1], moco.pictures) == (simclr.key[1], simclr.pictures):
                         about = f"{a.dataset}, {moco.key[1]}: MoCo less SimCLR at batch {b.protocol['batch_size']:,}"

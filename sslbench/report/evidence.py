@@ -1,7 +1,8 @@
 """The cells that a claim may be tested on: finished, current, uncollapsed, and alike in all but what is compared.
 
-Entries stand in blocks of one dataset and one protocol (backbone, input size, epochs, batch, precision), on the same
-test pictures. Where any block is the first article's own protocol, its claims are tested there and nowhere else.
+Entries stand in blocks of one dataset and one protocol (backbone with its options, input size, epochs, batch,
+precision), on the same test pictures. Where any block is the first article's own protocol, its claims are tested there
+and nowhere else.
 """
 
 import json
@@ -13,7 +14,8 @@ import pandas
 
 from sslbench import published, registry
 
-_UNTRAINED = ("backbone", "input_size")
+NETWORK = ("backbone", "backbone_options", "input_size")  # of a protocol: what an untrained start agrees in
+_NAMED = (*NETWORK, "epochs", "batch_size", "precision")  # in a protocol; see collect
 
 Correct = Mapping[tuple[str, str, str, int], pandas.Series]
 
@@ -118,7 +120,7 @@ def _block(report: dict, entries: list[Entry], references: list[Entry]) -> Block
         for e in references
         if (e.name[0], e.pictures) == (dataset, first.pictures)
         # What is not trained has no epochs and no batch to agree in.
-        and all(e.protocol[k] == first.protocol[k] for k in (_UNTRAINED if e.method == "random" else e.protocol))
+        and all(e.protocol[k] == first.protocol[k] for k in (NETWORK if e.method == "random" else e.protocol))
     ]
     at_home = any(entry.published for entry in entries)
     places: dict[tuple[str, str], Entry] = {}
@@ -170,9 +172,12 @@ def _entry(report: dict, raw: dict, correct: Correct, figures: list) -> Entry | 
 
 
 def changed(method: str, overrides: Mapping) -> dict:
-    """The overrides that differ from a method's defaults."""
+    """The overrides that differ from a method's defaults; of `training`, what an entry's protocol does not name."""
     usual = published.defaults(method)[0]
-    return {key: value for key, value in overrides.items() if usual.get(key) != value}
+    unnamed = {key: value for key, value in (overrides.get("training") or {}).items() if key not in _NAMED}
+    own = {key: value for key, value in overrides.items() if key != "training"}
+    own |= {"training": unnamed} if unnamed else {}
+    return {key: value for key, value in own.items() if usual.get(key) != value}
 
 
 def as_printed(figures: list, method: str, options: dict) -> str | None:

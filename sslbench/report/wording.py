@@ -48,18 +48,19 @@ class Labels:
             return title
         options = own.get("options") or {}
         differing = [key for key, value in options.items() if any(twin.get(key) != value for twin in twins)]
-        told = [
-            f"{'α' if key == 'alpha' else f'{key} '}{'=' if key == 'alpha' else ''}{_plain(options[key], key)}"
-            for key in differing
-        ]
-        return ", ".join([title, *told])
+        return ", ".join([title, *(_plain(key, options[key]) for key in differing)])
 
 
-def _plain(value: object, key: str) -> str:
+def _plain(key: str, value: object) -> str:
+    """An option as the page says it: `head none`, `batch_size 1024`, `α=0.75`."""
     if key == "auxiliary":  # task -> its options
         told = (f"{task} at {of['weight']}" if "weight" in (of or {}) else task for task, of in (value or {}).items())
-        return " and ".join(told) or "none"
-    return f"{value:.2f}" if key == "alpha" and isinstance(value, float) else str(value)
+        return f"auxiliary {' and '.join(told) or 'none'}"
+    if key in ("recipe", "training") and isinstance(value, dict) and value:
+        return ", ".join(_plain(*item) for item in value.items())
+    if key == "alpha":
+        return f"α={value:.2f}" if isinstance(value, float) else f"α={value}"
+    return f"{key} {'none' if value is None else value}"
 
 
 def split_words(name: str, kind: str = "", stored: Container[str] | None = None) -> str:

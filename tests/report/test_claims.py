@@ -13,6 +13,7 @@ from sslbench import published, stats
 from sslbench.report import claims, contrasts, evidence, verdicts
 from sslbench.report.wording import Labels
 from tests.report.conftest import right_for
+from tests.unit.test_config_second_article import planned
 
 SHARED = Path(os.environ.get("SSLBENCH_REAL_DATA", "/nowhere")).parent
 SEEDS = {claims.FIRST: "article-ssl-benchmark.txt", claims.SECOND: "article-state-of-ssl.txt"}
@@ -24,7 +25,8 @@ MODELS = {
 }  # fmt: skip
 TEN = [name for name in MODELS if name not in ("moco", "dino")]
 TRANSFORMS = ("baseline", "simclr", "orthogonality", "lorot", "dcl")
-HOME = {"backbone": "resnet18", "input_size": 224, "epochs": 200, "batch_size": 256, "precision": "fp32"}
+HOME = {"backbone": "resnet18", "backbone_options": "", "input_size": 224, "epochs": 200, "batch_size": 256}
+HOME |= {"precision": "fp32"}
 
 
 class World:
@@ -299,6 +301,49 @@ def test_the_second_articles_claims_on_planted_cells() -> None:
         "verdict": "collapsed"
     }
     assert world.decide()["no-collapse"]["verdict"] == "contradicted"
+
+
+def test_the_claims_grid_has_what_every_claim_of_the_second_article_compares() -> None:
+    plan, world = planned("second-article-claims.yaml"), World(n=400)
+    report = plan.report()
+    world.report["models"], world.report["transforms"] = report["models"], report["transforms"]
+    for cell in plan.cells:
+        dataset, model, transform, _ = cell.names
+        train = {key: cell.settings["train"][key] for key in ("epochs", "batch_size")}
+        world.add(model, transform, 0.5, dataset, kind="reference" if cell.reference else "grid", home=False, **train)
+    untested = {v["id"] for v in world.decide().values() if v["verdict"] == "not testable"}
+    firsts = {claim.id for claim in claims.CLAIMS if claim.article == claims.FIRST}
+    assert untested - firsts == {"crop-and-colour"}  # which is configs/composition.yaml's
+    compared = [c["about"] for c in world.decide()["moco-large-batch"]["comparisons"]]
+    assert compared == ["imagenette2-160, simclr: MoCo less SimCLR at batch 1,024"]
+    named = Labels(report).model
+    assert named("simclr-large") == "SimCLR, batch_size 1024" and named("byol-no-momentum") == "BYOL, ema_start 0.0"
+
+
+@pytest.mark.parametrize(("own", "verdict"), [(0.25, "holds"), (0.75, "contradicted"), (None, "not testable")])
+def test_context_prediction_is_held_against_the_start_of_its_own_network(own: float | None, verdict: str) -> None:
+    """Same backbone, other options: the row of training's own network is not its start."""
+    world, patches = World(), {"backbone": "vit", "backbone_options": "patch_size=8"}
+    world.report["models"] |= {name: {"method": "random", "options": {}} for name in ("random", "random-vit")}
+    world.report["models"]["context"] = {"method": "contextprediction", "options": {"training": {"backbone": "vit"}}}
+    world.add("context", "baseline", 0.5, home=False, **patches)
+    world.add("random", "none", 1.0 - (own or 0.5), home=False, kind="reference", epochs=0, backbone="vit")
+    if own is not None:
+        world.add("random-vit", "none", own, home=False, kind="reference", epochs=0, **patches)
+    assert world.decide()["mid-level"]["verdict"] == verdict
+
+
+def test_a_part_taken_out_stands_for_its_method_nowhere_else() -> None:
+    world, ruined = World(), {"recipe": {"ema_start": 0.0, "ema_end": None}}
+    world.report["models"] |= {
+        "dino-still": {"method": "dino", "options": ruined},
+        "dino-student": {"method": "dino", "options": {"publish": "student"}},
+        "headless": {"method": "simclr", "options": {"head": "none"}},
+    }
+    for model, value in {"dino": 0.7, "simclr": 0.6, "dino-still": 0.1, "dino-student": 0.1, "headless": 0.95}.items():
+        world.add(model, "baseline", value, home=False)
+    found = world.decide()["teachers"]["comparisons"][0]
+    assert found["effect"] == pytest.approx(0.1, abs=0.03)
 
 
 def test_large_batches_and_pairs_of_operations_are_found_where_the_grid_has_them() -> None:

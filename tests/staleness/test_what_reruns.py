@@ -79,7 +79,7 @@ def test_use_conda_or_not_runs_nothing(project, tmp_path):
             lambda p: p.edit("sslbench/transforms/ops/blur.py", "import torch", "import torch\n\nSEEN = 0"),
             2 * 4 * 2 + 2,
         ),
-        (lambda p: p.edit("sslbench/engine/fit.py", "import torch", "import torch\n\nSEEN = 0"), CELLS + REFERENCES),
+        (lambda p: p.edit("sslbench/engine/fit.py", "SIGNALS = (", "SEEN = 0\nSIGNALS = ("), CELLS + REFERENCES),
         (lambda p: p.configure(models__simclr={"method": "simclr", "recipe": {"base_lr": 0.07}}), 2 * 3),
         (lambda p: p.configure(transforms__lorot={"kind": "lorot", "square": {"smallest": 3}}), 2 * 4),
         (lambda p: p.configure(training__epochs=201), CELLS + 2),
@@ -132,6 +132,16 @@ def test_a_change_retrains_exactly_the_cells_that_depend_on_it(project, change, 
 def test_the_probe_never_retrains_and_the_report_never_probes(project, change, rules):
     change(project)
     assert project.would_run() == rules
+
+
+def test_a_model_on_another_backbone_runs_itself_and_its_untrained_row_alone(project):
+    settings = yaml.safe_load((project.folder / "overlay.yaml").read_text())
+    grid = [*settings["grid"], {"datasets": ["drawn"], "models": ["on-vit"], "transforms": ["lorot", "simclr"]}]
+    project.overlay(
+        settings | {"grid": grid, "models": {"on-vit": {"method": "simclr", "training": {"backbone": "test_vit"}}}}
+    )
+    each = dict.fromkeys(["pretrain", "embed", "evaluate", "labelfree", "look"], 2 + 1)
+    assert project.would_run() == each | REPORTED
 
 
 def downstream(project, *tasks: str, models: tuple[str, ...] = ("barlowtwins", "byol", "simclr", "swav")) -> None:

@@ -85,7 +85,7 @@ class Model:
 
     @cached_property
     def untrained(self) -> dict:
-        """The same of the random reference."""
+        """The same of an untrained row."""
         return self.trained | {"views": [], "train": self.trained["train"] | {"epochs": 0}}
 
 
@@ -110,13 +110,13 @@ class Cell:
     dataset: Dataset
     evaluated: Dataset  # whose labels it is probed on: the dataset itself, unless that says `evaluate_on`
     model: Model
-    transform: Transform | None  # None: the random reference
+    transform: Transform | None  # None: an untrained row
     seed: int
     results: Path
 
     @property
     def reference(self) -> bool:
-        return self.model.name in registry.REFERENCES
+        return self.model.method in registry.REFERENCES
 
     @property
     def probed(self) -> bool:

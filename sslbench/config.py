@@ -4,13 +4,14 @@ Lists say what runs (grid, seeds), dicts define things (datasets, models, transf
 deeply, so an overlay can replace a list, and add to a dict.
 """
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
-from sslbench import registry
+from sslbench import registry, starts
 from sslbench.cells import Cell, Dataset, Model, Transform, pack_names
 from sslbench.composition import Composition, places
 from sslbench.compute import Compute
@@ -56,7 +57,7 @@ class Training(Strict):
 class References(Strict):
     """Rows to hold the methods against, in every dataset of the grid."""
 
-    random: bool = True  # the backbone as it is initialised
+    random: bool = True  # every network that the dataset's models begin from, as it is initialised
     # Trained with labels on each of these transforms that the dataset's grid has, or on its first; []: none.
     supervised: list[Name] = ["baseline"]
 
@@ -131,13 +132,22 @@ class Config(Strict):
         """Every defined model and the references, validated."""
         models = {}
         for name, entry in self.models.items():
-            if name in registry.REFERENCES:
+            if name in registry.REFERENCES or name.startswith(starts.PREFIX):
                 raise UserError(f"config: models.{name} is the name of a reference row; choose another name")
             method, options = _kind(entry, "method", registry.METHODS, f"models.{name}")
             models[name] = self._model(name, method, options, registry.METHODS)
         for name in registry.REFERENCES:
             models[name] = self._model(name, name, {}, registry.REFERENCES)
+        for model in list(models.values()):
+            if (name := self.start(model)) not in models:
+                own = self.training.model_copy(update=starts.network(model.training))
+                told = starts.told(own, self.training)
+                models[name] = replace(models[starts.RANDOM], name=name, training=own, overrides=told)
         return models
+
+    def start(self, model: Model) -> str:
+        """The name of the untrained row of the network that ``model`` begins from."""
+        return starts.row(model.training, self.training)
 
     @cached_property
     def all_transforms(self) -> dict[str, Transform]:
@@ -161,19 +171,22 @@ class Config(Strict):
             triples.update({(d, m, t): None for d in block.datasets for m in block.models for t in block.transforms})
         grid = [self.cell(*triple, seed) for triple in triples for seed in self.seeds]
         require_known("references.supervised", self.references.supervised, "transform", self.all_transforms)
-        columns: dict[str, list[str]] = {}
-        for dataset, _, transform in triples:
-            columns.setdefault(dataset, []).append(transform)
+        crossed: dict[str, tuple[dict[str, None], list[str]]] = {}  # models and transforms of each dataset
+        for dataset, model, transform in triples:
+            models, transforms = crossed.setdefault(dataset, ({}, []))
+            models[model] = None
+            transforms.append(transform)
         return grid + [
             self.cell(dataset, model, transform, seed)
-            for dataset, transforms in columns.items()
-            for model, transform in self._references(dataset, transforms)
+            for dataset, (models, transforms) in crossed.items()
+            for model, transform in self._references(dataset, list(models), transforms)
             for seed in self.seeds
         ]
 
-    def _references(self, dataset: str, transforms: list[str]) -> list[tuple[str, str]]:
-        """The (model, transform) of a dataset's reference rows."""
-        rows = [("random", "none")] * self.references.random
+    def _references(self, dataset: str, models: list[str], transforms: list[str]) -> list[tuple[str, str]]:
+        """The (model, transform) of a dataset's reference rows: its ``models``' starts, training's own first."""
+        begun = dict.fromkeys(self.start(self.all_models[name]) for name in models) if self.references.random else {}
+        rows = [(name, "none") for name in sorted(begun, key=lambda name: name != starts.RANDOM)]
         settings = self.all_datasets[dataset].settings
         if self.references.supervised and settings.labelled and settings.evaluate_on is None:
             chosen = [name for name in self.references.supervised if name in transforms] or transforms[:1]

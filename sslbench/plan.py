@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sslbench import downstream, registry
+from sslbench import downstream, registry, starts
 from sslbench.canonical import canonical
 from sslbench.cells import Cell, Dataset
 from sslbench.composition import places
@@ -90,8 +90,11 @@ class Plan:
         """The cell of these names, in the grid or not."""
         found = self._by_names.get((dataset, model, transform, seed))
         if found is None:
-            if (transform == "none") != (model == "random"):
-                raise UserError(f"there is no cell {dataset}/{model}/{transform}: only model random goes with none")
+            if (transform == "none") != (self.config.all_models[model].method == starts.RANDOM):
+                raise UserError(
+                    f"there is no cell {dataset}/{model}/{transform}: only untrained rows, random and random-..., go "
+                    "with none"
+                )
             found = self.config.cell(dataset, model, transform, seed)
         return found
 
@@ -153,6 +156,7 @@ class Plan:
         evaluation = config.evaluation.model_dump(mode="json", exclude=set(APART))
         used_models = {cell.model.name: cell.model for cell in self.cells}
         used_transforms = {cell.transform.name: cell.transform for cell in self.cells if cell.transform}
+        untrained = [model.name for model in used_models.values() if model.method == starts.RANDOM]
         return {
             "name": config.name,
             "title": config.title,
@@ -175,7 +179,9 @@ class Plan:
                 name: {
                     "method": model.method,
                     "family": model.facts.family,
-                    "title": model.facts.title,
+                    "title": model.facts.title
+                    # Of several it has to say which.
+                    + (f" of {model.training.backbone}" if name in untrained and len(untrained) > 1 else ""),
                     "paper": model.facts.paper,
                     "options": model.overrides,
                 }

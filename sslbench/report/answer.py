@@ -4,9 +4,13 @@ what that means for someone who has to choose.
 Every sentence is computed, and none claims more than the paired tests at the report's confidence carry.
 """
 
+from collections import Counter
 from statistics import median
 
+from sslbench import ties
+from sslbench.report import limits
 from sslbench.report.content import Block, Paragraph, Span, Text, Verdict, spans
+from sslbench.report.evidence import NETWORK
 from sslbench.report.wording import Labels, accuracy, counted, interval, listed, minutes, points, share_of
 
 _LEFT = {"stale": "not today's", "missing": "not run yet", "failed": "failed", "set aside": "set aside"}
@@ -53,7 +57,7 @@ def _dataset(report: dict, name: str, labels: Labels) -> Verdict:
         aside = next((e["why"] for e in entries if "set aside" in e["states"]), "")
         return Verdict(labels.dataset(name), "Nothing to rank yet.", (*[f"Set aside: {aside}"] * bool(aside), *beside))
     best = sorted((e for e in ranked if e["dataset_rank"] == 1), key=lambda e: (-e["top1"]["value"], e["name"]))
-    details = [_hardware(best), _power(report, name, len(ranked), best[0]["n"]), _floor(report, name)]
+    details = [_hardware(best), _power(report, name, len(ranked), best[0]["n"]), _floor(report, name, labels)]
     details += [_below_start(report, name, ranked, labels), *beside]
     advice = _advice(report, name, ranked, best, labels)
     if advice and report["plan"].get("note"):
@@ -200,35 +204,45 @@ def _power(report: dict, dataset: str, ranked: int, pictures: int) -> str:
     if smallest is None:
         return ""
     pairs = ranked * (ranked - 1) // 2
+    if ranked > ties.MOST:
+        compared = limits.compared(ranked)
+        return f"{compared}. A true difference below about {100 * smallest:.1f} points would often go unseen."
     return (
         f"With {pictures:,} test pictures and {counted(pairs, 'pair')} compared, a true difference below about "
         f"{100 * smallest:.1f} points would often go unseen."
     )
 
 
-def _floor(report: dict, dataset: str) -> str:
+def _floor(report: dict, dataset: str, labels: Labels) -> str:
     """What the references score, so that the best figure has a floor and a ceiling."""
     told = []
     for entry in report["entries"]:
         if entry["kind"] == "reference" and entry["name"][0] == dataset and entry["top1"]["value"] is not None:
-            what = "random initialisation" if entry["name"][1] == "random" else f"supervised with {entry['name'][2]}"
+            what = labels.model(entry["name"][1])
+            what = f"supervised with {entry['name'][2]}" if entry["name"][2] != "none" else what[0].lower() + what[1:]
             told.append(f"{what} {accuracy(entry['top1']['value'])}")
     return f"For reference: {listed(told)}." if told else ""
 
 
 def _below_start(report: dict, dataset: str, ranked: list[dict], labels: Labels) -> str:
     """Entries whose whole interval lies below that of the same network untrained: their training did harm."""
-    start = next((e for e in report["entries"] if e["name"][:2] == [dataset, "random"] and e["top1"]["low"]), None)
-    if start is None:
-        return ""
-    network = [(one["backbone"], one["input_size"]) for one in start["protocols"]]
+    starts = {
+        network: e["top1"]["low"]
+        for e in report["entries"]
+        if e["name"][0] == dataset and report["models"][e["name"][1]]["method"] == "random" and e["top1"]["low"]
+        for network in _networks(e)
+    }
     worse = [
         labels.entry(e)
         for e in ranked
-        if e["top1"]["high"] < start["top1"]["low"]
-        and all((one["backbone"], one["input_size"]) in network for one in e["protocols"])
+        if all(network in starts and e["top1"]["high"] < starts[network] for network in _networks(e))
     ]
     return f"Worse than the same network untrained, though not collapsed: {listed(worse)}." if worse else ""
+
+
+def _networks(entry: dict) -> list[tuple]:
+    """What an entry's cells begin from, as evidence.py tells networks apart."""
+    return [tuple(one[key] for key in NETWORK) for one in entry["protocols"]]
 
 
 def _split(grid: list[dict]) -> str:
@@ -254,12 +268,15 @@ def _method(report: dict, grid: list[dict]) -> tuple[Block, ...]:
         "cell, they do not cover the luck of a training run."
     )
     text += _split(grid)
-    ties = (
+    ranked = Counter(e["name"][0] for e in grid if e["dataset_rank"])
+    few = max(ranked.values(), default=0) <= ties.MOST
+    compared = "compared" if few else "compared (Bonferroni's over all there are, where not all were)"
+    decided = (
         " Ties are decided by paired tests on the stored predictions with Holm's correction over all pairs "
-        "compared; stale and collapsed cells are left out. A tie is not a proof of equality. An interval of a "
+        f"{compared}; stale and collapsed cells are left out. A tie is not a proof of equality. An interval of a "
         f"difference is that pair's own.{_protocol(grid)}"
     )
-    return (Paragraph(text + ties, "faint"),)
+    return (Paragraph(text + decided, "faint"),)
 
 
 def _protocol(grid: list[dict]) -> str:

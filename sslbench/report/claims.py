@@ -230,7 +230,7 @@ CLAIMS = (
         SECOND,
         "the model, despite having no semantic information about the photos or patches, learns mid-level semantic "
         "structures",
-        "Context prediction scores above the random initialisation.",
+        "Context prediction scores above its own network as it is initialised.",
         "What a frozen backbone knows beyond its architecture is what it learned.",
         claims_second.mid_level,
     ),

@@ -4,6 +4,7 @@ Reads run.json, ledger.json, linear.json, predictions.parquet, knn.json, health.
 and doctors, and the published ledger. Never reads checkpoints or features, and never asks the clock.
 """
 
+import io
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -31,7 +32,7 @@ def collect(plan: dict, results: Path, out_dir: Path) -> None:
     confidence = float(plan.get("confidence") or 0.95)
     figures = published.read()
     datasets = {name: _dataset(name, entry, results) for name, entry in sorted(plan["datasets"].items())}
-    cells, correct = [], {}
+    cells, correct, known = [], {}, {}
     for entry in plan["cells"]:
         folder, judge = cell_folder(entry, results), entry.get("evaluated_on") or entry["dataset"]
         waits_for = first_missing(entry, folder, plan["datasets"], results)
@@ -42,7 +43,7 @@ def collect(plan: dict, results: Path, out_dir: Path) -> None:
         cell["beside"] = downstream.read(entry, folder, cell)
         cells.append(cell)
         if ranking.may_rank(cell) or evidence.may_test(cell):
-            correct[_name(cell)] = ranking.read_correct(found["predictions"])
+            correct[_name(cell)] = ranking.read_correct(found["predictions"], known)
     entries = ranking.entries(cells, correct, confidence)
     for name, dataset in datasets.items():
         dataset["smallest_difference"] = ranking.smallest_difference(entries, name, confidence)
@@ -63,8 +64,9 @@ def collect(plan: dict, results: Path, out_dir: Path) -> None:
     report["claims"] = claims.decide(report, correct, confidence)
     report = _finite(report)
     write_text(out_dir / "cells.csv", tidy.text(tidy.cells(report)))
-    text = json.dumps(report, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1)
-    write_text(out_dir / "report.json", text + "\n")
+    text = io.StringIO()  # json.dumps would hold every number's own text at once: 1 GB for 10,000 cells
+    json.dump(report, text, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1)
+    write_text(out_dir / "report.json", text.getvalue() + "\n")
 
 
 def _cell(entry: dict, found: dict, plan: dict, confidence: float) -> dict:
@@ -91,6 +93,7 @@ def _cell(entry: dict, found: dict, plan: dict, confidence: float) -> dict:
         "log": found["log"] if found["status"] in ("failed", "missing") else "",
         "protocol": {
             "backbone": backbone["name"],
+            "backbone_options": _written(backbone.get("options") or {}),
             "input_size": settings["input_size"],
             "epochs": train["epochs"],
             "batch_size": train["batch_size"],
@@ -109,6 +112,11 @@ def _cell(entry: dict, found: dict, plan: dict, confidence: float) -> dict:
         "curve": found["curve"],
         "loss_parts": loss_parts(found["curve"]),
     }
+
+
+def _written(options: dict) -> str:
+    """`global_pool="avg", patch_size=4`: equal texts are equal options; "" where there are none."""
+    return ", ".join(f"{key}={json.dumps(value, sort_keys=True)}" for key, value in sorted(options.items()))
 
 
 def _settings(entry: dict, found: dict) -> dict:

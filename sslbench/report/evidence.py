@@ -79,8 +79,9 @@ def blocks(report: dict, correct: Correct) -> list[Block]:
     figures = published.read()
     grouped: dict[tuple[str, str, int], list[Entry]] = {}
     references = []
+    judges = {cell["dataset"]: cell["evaluated_on"] for cell in reversed(report["cells"])}
     for raw in report["entries"]:
-        entry = _entry(report, raw, correct, figures)
+        entry = _entry(report, raw, correct, figures, judges)
         if entry is not None and entry.reference:
             references.append(entry)
         elif entry is not None:
@@ -131,7 +132,7 @@ def _block(report: dict, entries: list[Entry], references: list[Entry]) -> Block
     return Block(dataset, source, first.protocol, (*entries, *beside), at_home, places)
 
 
-def _entry(report: dict, raw: dict, correct: Correct, figures: list) -> Entry | None:
+def _entry(report: dict, raw: dict, correct: Correct, figures: list, judges: dict[str, str]) -> Entry | None:
     """None where an entry may not be compared: not current, collapsed, or without predictions."""
     dataset, model, transform = raw["name"]
     reference = raw["kind"] == "reference"
@@ -147,7 +148,6 @@ def _entry(report: dict, raw: dict, correct: Correct, figures: list) -> Entry | 
     options = overrides if method in registry.REFERENCES else changed(method, overrides)
     kind = report["transforms"].get(transform, {"kind": transform, "overrides": {}})
     beside = raw["published"]["top1"]
-    judged = report["cells"] and next(c["evaluated_on"] for c in report["cells"] if c["dataset"] == dataset)
     return Entry(
         name=(dataset, model, transform),
         method=method,
@@ -155,7 +155,7 @@ def _entry(report: dict, raw: dict, correct: Correct, figures: list) -> Entry | 
         recipe=recipe,
         kind=kind["kind"],
         plain=not kind["overrides"],
-        article=None if judged != dataset else as_printed(figures, method, options),
+        article=None if judges.get(dataset) != dataset else as_printed(figures, method, options),
         published="reason" not in beside,
         differs=beside.get("reason", ""),
         top1=raw["top1"]["value"],

@@ -183,7 +183,8 @@ def _why(entry: dict, notes: Notes, protocol: dict | None = None) -> tuple[int, 
     if entry["why"] and {"failed", "set aside", "stale"} & entry["states"].keys():
         numbers.append(notes.number(entry["why"]))
     for one in entry["protocols"] if protocol else ():
-        if other := ", ".join(f"{key.replace('_', ' ')} {one[key]}" for key in one if one[key] != protocol[key]):
+        told = {key: "none" if value == "" else value for key, value in one.items() if value != protocol[key]}
+        if other := ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in told.items()):
             numbers.append(notes.number(f"Made with {other}."))
     if collapsed(entry) and entry["evidence"]:
         numbers.append(notes.number("Collapsed: " + "; ".join(dict.fromkeys(entry["evidence"]))))
@@ -193,7 +194,7 @@ def _why(entry: dict, notes: Notes, protocol: dict | None = None) -> tuple[int, 
 def _references(
     report: dict, entries: dict, transforms: list[str], metrics: tuple[str, ...], labels: Labels, notes: Notes
 ) -> list[Row]:
-    """Rows that are counted apart: random initialisation once, supervised per transform."""
+    """Rows that are counted apart: every untrained network once, supervised per transform."""
     rows = []
     references = {key: e for key, e in entries.items() if e["kind"] == "reference"}
     for model in dict.fromkeys(m for m, _ in references):

@@ -10,7 +10,7 @@ import io
 from sslbench.report import downstream, families
 
 _NAMES = ("dataset", "evaluated_on", "model", "method", "family", "transform", "seed", "kind")
-_PROTOCOL = ("backbone", "input_size", "epochs", "batch_size", "precision")
+_PROTOCOL = ("backbone", "backbone_options", "input_size", "epochs", "batch_size", "precision")
 _HEALTH = ("verdict", "channel_std", "effective_rank", "rank_share", "features")
 _COST = ("minutes", "peak_gb", "memory", "images_per_second", "energy_joules")
 _MADE = ("device", "threads", "commit", "clean")

@@ -24,6 +24,26 @@ def test_an_entry_is_called_worse_than_untrained_only_beyond_its_interval_and_on
     assert ("Worse than the same network untrained, though not collapsed: BYOL with baseline." in text) == said
 
 
+@pytest.mark.parametrize(("low", "said"), [("resnet18", "SimCLR"), ("vit", "BYOL"), ("vit of other patches", "")])
+def test_an_entry_is_held_against_the_start_of_its_own_network(tree, low, said):
+    """Both have 500 right. Untrained, one of three networks has 600, the others 100."""
+    networks = {"resnet18": {}, "vit": {"patch_size": 16}, "vit of other patches": {"patch_size": 8}}
+    for network, options in networks.items():
+        name = f"random-{len(tree.plan['models'])}"
+        tree.model(name, "random", "reference", title=f"Random initialisation of {network}")
+        start = tree.cell("nette", name, "none", epochs=0, backbone=network.split()[0])
+        start["expected"]["settings"]["backbone"]["options"] = options
+        tree.finish(start, right_for(1000, 600 if network == low else 100), LABELS)
+    for model, network in (("simclr", "resnet18"), ("byol", "vit")):
+        cell = tree.cell("nette", model, "baseline", backbone=network)
+        cell["expected"]["settings"]["backbone"]["options"] = networks[network]
+        tree.finish(cell, right_for(1000, 500), LABELS)
+    _, text = tree.pages()
+    found = re.search("Worse than the same network untrained, though not collapsed: (.*) with baseline", text)
+    assert (found[1] if found else "") == said
+    assert f"random initialisation of {low} 0.600" in text
+
+
 def test_with_several_seeds_the_page_says_what_the_luck_of_training_and_of_pictures_make(tree):
     """Accuracies .50, .56 and .62 of 1,000 pictures: 6 points between seeds, of which the pictures' choice explains
     sqrt(.56 * .44 / 1000) = 1.6 points at most, and nothing here, as each seed adds to the same pictures."""

@@ -117,6 +117,8 @@ MISTAKES = {
                          r"sweep\.parameter: transform 'simclr' has no 'jitter\.strenght'\. Did you mean 'strength'"),
     "name that is no folder": ({"models": {"a/b": {"method": "byol"}}}, r"models\.a/b"),
     "name of a reference": ({"models": {"random": {"method": "byol"}}}, r"models\.random is the name of a reference row"),
+    "name of an untrained row": ({"models": {"random-test_vit": {"method": "byol"}}},
+                                 r"models\.random-test_vit is the name of a reference row; choose another name"),
     "seed twice": ({"seeds": [1, 1]}, r"seeds: .* names a seed twice"),
 }  # fmt: skip
 

@@ -179,7 +179,7 @@ def embed_settings(cell):
 
 
 def devices_of(wildcards):
-    """How many devices pretrain a cell. The random reference has nothing to share."""
+    """How many devices pretrain a cell. An untrained row has nothing to share."""
     return CONFIG.compute.devices if cell_of(wildcards).transform else 1
 
 

@@ -3,9 +3,10 @@
     python -m benchmarks.scale --cells 170 1000 10000 --json scale.json
 
 170 is config.yaml as it stands; any other number is 4 datasets x 10 models x 5 transforms x as many seeds as that
-takes, or, with ``--by models``, one seed and as many named models. Reference rows come on top. Nothing is trained:
-results are written by benchmarks/simulated.py in the project's formats. Every step is a process of its own; seconds
-are of wall clock and of CPU, memory is the process's peak resident set. What is not a step of its own:
+takes, or, with ``--by models``, one seed and as many named models, or, with ``--by both``, 5 seeds and as many models.
+Reference rows come on top. Nothing is trained: results are written by benchmarks/simulated.py in the project's formats.
+Every step is a process of its own; seconds are of wall clock and of CPU, memory is the process's peak resident set.
+What is not a step of its own:
 
 - one cell: what every job on a cluster pays before it begins, since it reads the whole config and asks for one cell;
 - no-op jobs: Snakemake's own ``--touch`` without its pause of 0.1 s a job, so what remains is Snakemake's work per job;
@@ -243,7 +244,7 @@ def _pace(step: Step) -> str:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", type=int, nargs="+", default=[170, 1000, 10_000])
-    parser.add_argument("--by", choices=("seeds", "models"), default="seeds")
+    parser.add_argument("--by", choices=("seeds", "models", "both"), default="seeds")
     parser.add_argument("--seconds", type=float, default=60, help="of jobs, where only their rate is wanted")
     parser.add_argument("--no-jobs", action="store_true", help="leave out what schedules jobs")
     parser.add_argument("--folder", type=Path, help="keep the projects here")

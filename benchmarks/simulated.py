@@ -28,6 +28,7 @@ DATASETS, TRANSFORMS = 4, ("baseline", "simclr", "orthogonality", "lorot", "dcl"
 METHODS = ("barlowtwins", "simclr", "simsiam", "swav", "byol", "vicreg", "moco", "dino", "rotation", "vicregl")
 PICTURES = {"nabirds": (38_655, 9907, 555)}  # by kind: training, test, classes
 FEW = (5000, 3925, 10)  # of the others: ImageNette's test set
+SEVERAL = 5  # seeds
 EPOCHS_DRAWN = 200  # rows of a learning curve
 FAKED = ("fetch", "pack", "pretrain", "embed", "evaluate", "labelfree", "look", "gallery", "collect", "album", "report")
 FAKE = """from pathlib import Path
@@ -39,7 +40,8 @@ if __name__ == "__main__":
 
 
 def overlay(cells: int, by: str, seeds: int = 1) -> dict:
-    """A grid of ``cells`` pretrainings, references apart. ``by`` seeds: 200 combinations; by models: one seed.
+    """A grid of ``cells`` pretrainings, references apart. ``by`` seeds: 200 combinations; by models: one seed; by both:
+    as many models as that takes with SEVERAL seeds each.
 
     ``seeds``: of each of the article's cells; any other number of cells says by itself how many it takes.
     """
@@ -49,7 +51,8 @@ def overlay(cells: int, by: str, seeds: int = 1) -> dict:
         return {"datasets": found, "compute": compute, "seeds": list(range(seeds))}
     datasets = {f"dataset{i}": {"kind": "shapes", "train_per_class": 500 + i} for i in range(DATASETS)}
     share = len(datasets) * len(TRANSFORMS)
-    models = len(METHODS) if by == "seeds" else max(cells // share, 1)
+    each = SEVERAL if by == "both" else 1
+    models = len(METHODS) if by == "seeds" else max(cells // (share * each), 1)
     entries = {f"model{i:04}": {"method": METHODS[i % len(METHODS)]} for i in range(models)}
     for i, entry in enumerate(entries.values()):
         entry["recipe"] = {"base_lr": 0.01 * (1 + i // len(METHODS))}  # no two models alike

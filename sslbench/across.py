@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats as distributions
 
 from sslbench.stats import holm
-from sslbench.ties import bars
+from sslbench.ties import MOST, bars
 
 
 class Across(NamedTuple):
@@ -22,7 +22,7 @@ class Across(NamedTuple):
     p: float
     critical_difference: float  # Nemenyi's, in mean ranks
     nemenyi: list  # bars by the critical difference; one bar of all where the Friedman test finds nothing
-    wilcoxon: dict  # (better, worse) -> p after Holm, exact
+    wilcoxon: dict  # (better, worse) -> p after Holm, exact; empty for more than ties.MOST models, as is the next
     wilcoxon_bars: list
     least_p: float  # the smallest adjusted p that Wilcoxon's test could have given with so few blocks
 
@@ -59,6 +59,10 @@ def across(scores: Mapping[Hashable, Sequence[float]], level: float = 0.05) -> A
     p = float(distributions.f.sf(f, k - 1, (k - 1) * (blocks - 1))) if spread else 1.0
     q = float(distributions.studentized_range.ppf(1 - level, k, np.inf)) / math.sqrt(2)
     critical = q * math.sqrt(k * (k + 1) / (6 * blocks))
+    if k > MOST:  # pairs grow with the square; runs by one distance need none of them
+        runs = _runs(ordered, place, critical if p <= level else math.inf)
+        least = min(2.0 ** (1 - blocks) * k * (k - 1) / 2, 1.0)
+        return Across(ordered, place, blocks, f, p, critical, runs, {}, [], least)
     pairs = list(itertools.combinations(ordered, 2))
     far = {(a, b) for a, b in pairs if place[b] - place[a] > critical} if p <= level else set()
     raw = [_signed_rank(np.subtract(scores[a], scores[b])) for a, b in pairs]
@@ -67,6 +71,18 @@ def across(scores: Mapping[Hashable, Sequence[float]], level: float = 0.05) -> A
     least = min(2.0 ** (1 - blocks) * len(pairs), 1.0)
     both = (bars(ordered, far), bars(ordered, apart))
     return Across(ordered, place, blocks, f, p, critical, both[0], tested, both[1], least)
+
+
+def _runs(names: list, place: dict, distance: float) -> list[tuple]:
+    """``ties.bars`` of names whose places, rising, lie no more than ``distance`` apart."""
+    found, stop, end = [], 0, 0
+    for start in range(len(names)):
+        while stop < len(names) and place[names[stop]] - place[names[start]] <= distance:
+            stop += 1
+        if stop > end and stop - start > 1:
+            found.append(tuple(names[start:stop]))
+        end = max(end, stop)
+    return found
 
 
 def _signed_rank(differences: np.ndarray) -> float:

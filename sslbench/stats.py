@@ -127,6 +127,13 @@ def flip_sums(differences: np.ndarray) -> float:
     return float(min(max(p, 1e-12), 1.0))
 
 
+def flip_bound(differences: np.ndarray) -> float:
+    """No less than ``flip_sums`` of the same: Hoeffding's inequality (1963, J. Am. Stat. Assoc. 58:13)."""
+    whole = np.asarray(differences, np.int64)
+    squares = int((whole**2).sum())
+    return max(2 * math.exp(-(int(whole.sum()) ** 2) / (2 * squares)), 1e-12) if squares else 2.0
+
+
 @functools.lru_cache(maxsize=4096)
 def _halves(count: int) -> np.ndarray:
     return stats.binom.pmf(np.arange(count + 1), count, 0.5)

@@ -1,16 +1,22 @@
 """All pairs of models on one test set, and what follows from them: ranks that are shared, and critical differences.
 
 No torch here. The tests of a pair are those of sslbench/stats.py; several datasets: sslbench/across.py.
+
+Pairs grow with the square of the models. Beyond MOST models, each is compared with the leaders of its rank and of the
+better ones only, which grows with the models: 2,500 of them have 3.1 million pairs. The correction is then Bonferroni's
+for all pairs that there are, so no fewer than before count as tied by the choice of what is compared.
 """
 
 import itertools
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats as distributions
 
 from sslbench import seeds, stats
+
+MOST = 200  # models of which every pair is compared
 
 
 class Pair(NamedTuple):
@@ -27,12 +33,25 @@ class Pair(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """Every pair of ``names``, which stand by falling accuracy, then name; (earlier, later) -> Pair."""
+    """The pairs of ``names``, which stand by falling accuracy, then name; (earlier, later) -> Pair.
+
+    Of more than MOST names, those with the leaders of ranks alone.
+    """
 
     names: list
     accuracy: dict
     n: int  # test pictures
     found: dict
+    prior: seeds.Prior  # what the seeds of all models say of any one's
+
+    @property
+    def possible(self) -> int:
+        return len(self.names) * (len(self.names) - 1) // 2
+
+    @property
+    def complete(self) -> bool:
+        """Whether every pair was compared."""
+        return len(self.found) == self.possible
 
     def between(self, a: Hashable, b: Hashable) -> Pair:
         """a against b, whichever of them is the more accurate."""
@@ -42,15 +61,15 @@ class Pairs(NamedTuple):
         return pair._replace(difference=-pair.difference, low=-pair.high, high=-pair.low)
 
     def among(self, names: Iterable[Hashable]) -> "Pairs":
-        """The pairs of some of the models, Holm's correction made for these alone."""
+        """The pairs of some of the models, Holm's correction made for these alone. Only of complete pairs."""
         wanted = set(names)
         kept = [name for name in self.names if name in wanted]
         found = {pair: self.found[pair] for pair in itertools.combinations(kept, 2)}
-        return Pairs(kept, {name: self.accuracy[name] for name in kept}, self.n, _adjusted(found))
+        return Pairs(kept, {name: self.accuracy[name] for name in kept}, self.n, _adjusted(found), self.prior)
 
     def apart(self, level: float = 0.05) -> set:
         """(better, worse) for the pairs that differ."""
-        return {pair for pair, each in self.found.items() if each.adjusted <= level and each.difference > 0}
+        return {pair for pair, each in self.found.items() if _is_apart(each, level)}
 
     def smallest_detectable(self, level: float = 0.05, power: float = 0.8) -> float | None:
         """The smallest true difference that a typical one of these pairs shows with probability ``power``; None for
@@ -61,7 +80,7 @@ class Pairs(NamedTuple):
         """
         if not self.found:
             return None
-        share = level / len(self.found)
+        share = level / self.possible
         if all(np.isinf(pair.freedom) for pair in self.found.values()):
             typical = float(np.median([pair.discordant for pair in self.found.values()]))
             return stats.smallest_detectable(self.n, 0.5, typical, share, power)
@@ -70,11 +89,14 @@ class Pairs(NamedTuple):
         )
 
 
-def all_pairs(correct: Mapping[Hashable, np.ndarray], confidence: float = 0.95) -> Pairs:
-    """Every pair of models on the same test pictures.
+def all_pairs(
+    correct: Mapping[Hashable, np.ndarray], confidence: float = 0.95, prior: seeds.Prior | None = None
+) -> Pairs:
+    """Every pair of models on the same test pictures; of more than MOST models, those that ``tie_groups`` asks for.
 
     Args:
         correct: model -> bool [n] or [seeds, n]. Leave collapsed runs out.
+        prior: what the seeds say of how any model varies, where more models than these are known.
 
     With one seed each, ``stats.compare`` on every pair. With several, the same but for one thing: how much a model
     varies between seeds is told by its own seeds and the other models' together (``seeds.prior``), where at least
@@ -87,11 +109,40 @@ def all_pairs(correct: Mapping[Hashable, np.ndarray], confidence: float = 0.95) 
         raise ValueError(f"models were tested on {' and '.join(map(str, sorted(sizes)))} pictures")
     right = {name: np.atleast_2d(np.asarray(values, bool)) for name, values in correct.items()}
     names = sorted(correct, key=lambda name: (-tables[name].mean, name))
-    prior = seeds.prior(list(tables.values()))
-    several = {name for name in names if tables[name].seeds > 1}
+    prior = prior or seeds.prior(list(tables.values()))
     sums = {name: values.sum(0, dtype=np.int64) for name, values in right.items()}
+
+    def compared(pairs: Iterable[tuple]) -> dict:
+        return _compared(pairs, tables, right, sums, prior, confidence)
+
+    possible = len(names) * (len(names) - 1) // 2
+    if len(names) <= MOST:
+        found = _adjusted(compared(itertools.combinations(names, 2)))
+    else:
+        found = _with_leaders(names, compared, possible, 1 - confidence)
+    accuracy = {name: tables[name].mean for name in names}
+    return Pairs(names, accuracy, max(sizes, default=0), found, prior)
+
+
+def _with_leaders(names: list, compared: Callable, possible: int, level: float) -> dict:
+    """Each leader against all that no better one leads: as many comparisons as models, times ranks."""
+    found, remaining = {}, names
+    while remaining:
+        leader, *others = remaining
+        told = compared((leader, name) for name in others)
+        told = {pair: each._replace(adjusted=min(each.p * possible, 1.0)) for pair, each in told.items()}
+        found |= told
+        remaining = [name for name in others if _is_apart(told[leader, name], level)]
+    return found
+
+
+def _compared(
+    pairs: Iterable[tuple], tables: dict, right: dict, sums: dict, prior: seeds.Prior, confidence: float
+) -> dict:
+    """(a, b) -> Pair, not yet adjusted for their number."""
     found, single = {}, []
-    for a, b in itertools.combinations(names, 2):
+    several = {name for name, table in tables.items() if table.seeds > 1}
+    for a, b in pairs:
         if not ({a, b} <= several or (prior.freedom and several & {a, b})):
             single.append((a, b))
             found[a, b] = None  # in its place; filled below, all at once
@@ -100,11 +151,11 @@ def all_pairs(correct: Mapping[Hashable, np.ndarray], confidence: float = 0.95) 
         per_picture = whole / (tables[a].seeds * tables[b].seeds)
         error, freedom = stats.error_of(tables[a], tables[b], per_picture, prior)
         difference = tables[a].mean - tables[b].mean
-        told = stats.from_error(difference, error, freedom, confidence, stats.flip_sums(whole))
+        told = stats.from_error(difference, error, freedom, confidence)
+        if told.p < stats.flip_bound(whole):  # else the exact test, the dearest part, cannot be the larger of the two
+            told = stats.from_error(difference, error, freedom, confidence, stats.flip_sums(whole))
         found[a, b] = Pair(*told, told.p, error, freedom, float((whole != 0).mean()))
-    found |= _single(single, right, confidence)
-    accuracy = {name: tables[name].mean for name in names}
-    return Pairs(names, accuracy, max(sizes, default=0), _adjusted(found))
+    return found | _single(single, right, confidence)
 
 
 def _single(pairs: list, right: dict, confidence: float) -> dict:
@@ -134,8 +185,8 @@ class Rank(NamedTuple):
     accuracy: float
     rank: int  # shared within a tie group: 1 + the number of models in better groups
     leader: Hashable  # the group's most accurate model
-    lowest: int  # 1 + the number of models significantly better
-    highest: int  # the number of models not significantly worse, itself included
+    lowest: int | None  # 1 + the number of models significantly better; None where not every pair was compared
+    highest: int | None  # the number of models not significantly worse, itself included
 
 
 def tie_groups(correct: Mapping[Hashable, np.ndarray] | Pairs, level: float = 0.05) -> list[Rank]:
@@ -166,10 +217,13 @@ def tie_groups(correct: Mapping[Hashable, np.ndarray] | Pairs, level: float = 0.
         leader, place = remaining[0], 1 + len(ranks)
         group = [name for name in remaining if (leader, name) not in apart]
         for name in group:
+            if not pairs.complete:
+                ranks.append(Rank(name, pairs.accuracy[name], place, leader, None, None))
+                continue
             better = sum((other, name) in apart for other in pairs.names)
             worse = sum((name, other) in apart for other in pairs.names)
             ranks.append(Rank(name, pairs.accuracy[name], place, leader, 1 + better, len(pairs.names) - worse))
-        remaining = [name for name in remaining if name not in group]
+        remaining = [name for name in remaining if (leader, name) in apart]
     return ranks
 
 
@@ -211,6 +265,11 @@ def maximal_sets(names: list, apart: set) -> list[tuple] | None:
             return None
     ordered = [tuple(sorted(one, key=place.__getitem__)) for one in sets]
     return sorted(ordered, key=lambda one: [place[name] for name in one])
+
+
+def _is_apart(pair: Pair, level: float) -> bool:
+    """Whether the first of a pair is better."""
+    return pair.adjusted <= level and pair.difference > 0
 
 
 def _differ(a: Hashable, b: Hashable, apart: set) -> bool:

@@ -8,12 +8,15 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import PurePath
 
 from sslbench.report import tidy
 from sslbench.report.content import Block, File, Files, Paragraph, Section, Span, Table, Text, spans
+from sslbench.report.wording import listed
 
+EMBEDDED = 700_000  # bytes of one table that the page holds by itself; larger ones stand in the archive alone
+ARCHIVED = 16_000_000  # bytes of all cells, beyond which they stand beside the page's data and not in it
 _LONGEST = 60  # characters of a file's name in the archive
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the archive's clock stands still: equal tables give equal bytes
 
@@ -24,17 +27,16 @@ def blocks(report: dict, sections: Iterable[Section]) -> tuple[Block, ...]:
         return ()
     found = {name: make(report) for name, make in _TABLES.items()}
     kept = {name: rows for name, rows in found.items() if rows}
-    archive = _archive(kept, shown(sections))
     collected = _collected(report)
+    texts = {name: _bytes(tidy.text(rows)) for name, rows in kept.items()}
+    large = {name: f"{name}.csv ({len(text) / 1e6:.1f} MB)" for name, text in texts.items() if len(text) > EMBEDDED}
+    left_out = "cells" in large and len(texts["cells"]) > ARCHIVED
+    inside = {name: rows for name, rows in kept.items() if not (left_out and name == "cells")}
+    archive = _archive(inside, large, sections)
     items = [
-        File(
-            f"{name}.csv",
-            _TOLD[name],
-            "text/csv;charset=utf-8",
-            _bytes(tidy.text(rows)),
-            f"{collected}/{name}.csv" * (name == "cells"),
-        )
-        for name, rows in kept.items()
+        File(f"{name}.csv", _TOLD[name], "text/csv;charset=utf-8", text, f"{collected}/{name}.csv" * (name == "cells"))
+        for name, text in texts.items()
+        if name not in large
     ]
     name = f"{report['plan']['name']}-tables.zip"
     items.append(File(name, "all of these, also as JSON, and every table of this page", "application/zip", archive))
@@ -43,7 +45,20 @@ def blocks(report: dict, sections: Iterable[Section]) -> tuple[Block, ...]:
         Span("docs/tables.md", "code"),
         ". Everything that this page shows, in one file: ",
     )
-    return (Files(tuple(items)), Paragraph((*told, Span(f"{collected}/report.json", "code"), "."), "faint"))
+    last = Paragraph((*told, Span(f"{collected}/report.json", "code"), "."), "faint")
+    return (Files(tuple(items)), *_large(large, left_out, collected), last)
+
+
+def _large(large: dict[str, str], left_out: bool, collected: str) -> tuple[Block, ...]:
+    """What is too large for a link of its own, and where it is."""
+    if not large:
+        return ()
+    inside = [told for name, told in large.items() if not (left_out and name == "cells")]
+    text = f"Too large for a link of their own, and as CSV alone in the archive: {listed(inside)}. " if inside else ""
+    if "cells" in large:
+        where = "is not in the page; it stands at" if left_out else "also stands at"
+        return (Paragraph((f"{text}{large['cells']} {where} ", Span(f"{collected}/cells.csv", "code"), ".")),)
+    return (Paragraph(text.strip()),)
 
 
 def shown(sections: Iterable[Section]) -> list[dict]:
@@ -77,11 +92,12 @@ def plain(text: Text) -> str:
     return "".join(piece.text if isinstance(piece, Span) else piece for piece in spans(text))
 
 
-def _archive(kept: dict[str, list[dict]], tables: list[dict]) -> bytes:
-    files = {}
+def _archive(kept: dict[str, list[dict]], large: Container[str], sections: Iterable[Section]) -> bytes:
+    files, tables = {}, shown(sections)
     for name, rows in kept.items():
         files[f"{name}.csv"] = tidy.text(rows)
-        files[f"{name}.json"] = _json(rows)
+        if name not in large:
+            files[f"{name}.json"] = _json(rows)
     for number, table in enumerate(tables, 1):
         name = re.sub(r"[^a-z0-9]+", "-", " ".join((table["section"], table["part"], table["caption"])).lower())
         rows = [dict(enumerate(row)) for row in (table["columns"], *table["rows"])]

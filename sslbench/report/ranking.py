@@ -2,10 +2,11 @@
 
 Only finished, current, uncollapsed cells of the grid are ranked. Entries are compared in pairs on the same test
 pictures, with Holm's correction over all pairs compared; entries that cannot be told apart from the best share rank 1.
-The tests are those of sslbench/ties.py.
+The tests are those of sslbench/ties.py, which also says what is compared where entries are too many for all pairs.
 """
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 from statistics import fmean
 
@@ -23,11 +24,17 @@ def may_rank(cell: dict) -> bool:
     return sound and cell["kind"] == "grid" and cell["top1"]["value"] is not None
 
 
-def read_correct(predictions: Path) -> pandas.Series:
-    """Per test picture (index and label), whether the first guess is right, in ascending order."""
+def read_correct(predictions: Path, known: dict[bytes, pandas.MultiIndex] | None = None) -> pandas.Series:
+    """Per test picture (index and label), whether the first guess is right, in ascending order.
+
+    ``known``: pictures read so far; cells that were tested on the same hold one list of them, not one each.
+    """
     table = pandas.read_parquet(predictions, columns=["index", "label", "top1"]).sort_values(["index", "label"])
-    pictures = pandas.MultiIndex.from_frame(table[["index", "label"]])
-    return pandas.Series((table["label"] == table["top1"]).to_numpy(), pictures)
+    known = {} if known is None else known
+    named = hashlib.sha256(table[["index", "label"]].to_numpy(numpy.int64).tobytes()).digest()
+    if named not in known:
+        known[named] = pandas.MultiIndex.from_frame(table[["index", "label"]])
+    return pandas.Series((table["label"] == table["top1"]).to_numpy(), known[named])
 
 
 def entries(cells: list[dict], correct: dict[Name, pandas.Series], confidence: float) -> list[dict]:
@@ -52,7 +59,12 @@ def entries(cells: list[dict], correct: dict[Name, pandas.Series], confidence: f
         _rank(found, pairs, "dataset", confidence)
         _against_best(found, pairs, confidence)
         for transform in dict.fromkeys(name[2] for name in rights):
-            _rank(found, pairs.among(name for name in pairs.names if name[2] == transform), "column", confidence)
+            column = [name for name in pairs.names if name[2] == transform]
+            if pairs.complete:
+                among = pairs.among(column)
+            else:
+                among = ties.all_pairs({name: rights[name] for name in column}, confidence, pairs.prior)
+            _rank(found, among, "column", confidence)
     return list(found.values())
 
 
@@ -148,16 +160,18 @@ def _on_same_pictures(sets: dict[tuple, tuple[str, numpy.ndarray]]) -> dict[tupl
 
 def _rank(found: dict, pairs: ties.Pairs, scope: str, confidence: float) -> None:
     """Write rank, the number of entries that share it, the range of ranks that the pairs allow, and critical-difference
-    bars (by number) into ``found``; entries on other test pictures stay without."""
+    bars (by number) into ``found``; entries on other test pictures stay without. Where not every pair was compared,
+    there is neither a range nor a bar."""
     level = 1 - confidence
     ranks = ties.tie_groups(pairs, level)
-    runs = ties.bars(pairs.names, pairs.apart(level))
+    runs = ties.bars(pairs.names, pairs.apart(level)) if pairs.complete else []
+    held = Counter(rank.rank for rank in ranks)
     for rank in ranks:
         entry = found[rank.name]
         entry[f"{scope}_rank"] = rank.rank
-        entry[f"{scope}_tied"] = sum(other.rank == rank.rank for other in ranks)
+        entry[f"{scope}_tied"] = held[rank.rank]
         entry[f"{scope}_of"] = len(ranks)
-        entry[f"{scope}_range"] = [rank.lowest, rank.highest]
+        entry[f"{scope}_range"] = [rank.lowest, rank.highest] if pairs.complete else None
         entry[f"{scope}_bars"] = [number for number, run in enumerate(runs) if rank.name in run]
 
 

@@ -76,3 +76,16 @@ def test_what_cannot_be_compared_is_refused():
         with pytest.raises(ValueError, match="blocks"):
             across(scores)
     assert across({"a": [1, 1], "b": [1, 1]}).p == 1
+
+
+def test_runs_of_many_models_are_those_of_all_pairs(monkeypatch):
+    for spread in (0.0, 0.3, 3.0):
+        random = np.random.default_rng(4)
+        scores = {i: random.normal(size=9) + spread * i for i in range(14)}
+        whole = across(scores)
+        monkeypatch.setattr("sslbench.across.MOST", 13)
+        led = across(scores)
+        monkeypatch.undo()
+        assert (led.wilcoxon, led.wilcoxon_bars) == ({}, [])
+        kept = ("names", "nemenyi", "critical_difference", "p", "least_p")
+        assert [getattr(led, key) for key in kept] == [getattr(whole, key) for key in kept]

@@ -127,3 +127,25 @@ def test_the_articles_grid_with_three_seeds_is_ranked_in_seconds(tmp_path):
     found = ranking.entries(cells, correct, 0.95)
     assert time.process_time() - start < 20  # 1.4 s of CPU on the machine it was written on
     assert len(found) == 170 and all(entry["dataset_rank"] for entry in found)
+
+
+def test_too_many_entries_for_all_pairs_are_ranked_without_ranges_and_their_columns_still_have_them(
+    tmp_path, monkeypatch
+):
+    cells, correct, rights = grid(tmp_path, dict.fromkeys("abcdef", 2), ("t", "u"))
+    monkeypatch.setattr(ties, "MOST", 6)
+    found = ranking.entries(cells, correct, 0.95)
+    expected = {rank.name: rank.rank for rank in ties.tie_groups(ties.all_pairs(rights))}
+    assert {tuple(e["name"]): e["dataset_rank"] for e in found} == expected
+    assert all(e["dataset_range"] is None and e["dataset_bars"] == [] and e["column_range"] for e in found)
+    behind = [e["behind"] for e in found if e["dataset_rank"] and e["behind"]]
+    assert len(behind) == 11 and all(one["low"] <= one["difference"] <= one["high"] for one in behind)
+
+
+def test_cells_on_the_same_pictures_hold_one_list_of_them(tmp_path):
+    known = {}
+    for seed, first in enumerate((0, 0, 5)):
+        written(tmp_path, ("d", "a", "t", seed), np.ones(20, bool), first=first)
+    series = [ranking.read_correct(tmp_path / f"d-a-t-{seed}.parquet", known) for seed in range(3)]
+    assert series[0].index is series[1].index and len(known) == 2
+    assert list(series[2].index.get_level_values(0)) == list(range(5, 25))

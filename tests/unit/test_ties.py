@@ -117,3 +117,47 @@ def test_sets_beyond_counting_are_not_shown():
     names = list(range(60))
     thirds = {(a, b) for a in names for b in names if a < b and a // 3 == b // 3}  # 3^20 largest sets
     assert ties.maximal_sets(names, thirds) is None
+
+
+def test_of_many_models_each_meets_its_leaders_alone_and_comparisons_grow_with_the_models(monkeypatch):
+    """Equal shares on three levels of accuracy: three leaders, so at most three comparisons a model."""
+    monkeypatch.setattr(ties, "MOST", 10)
+    counts = {}
+    for count in (30, 60):
+        correct = models(np.random.default_rng(6), count, 2, 600, np.repeat([0, 1.5, 3], count // 3), 0.02)
+        pairs = ties.all_pairs(correct)
+        ranks = {rank.name: rank for rank in ties.tie_groups(pairs)}
+        assert not pairs.complete and pairs.possible == count * (count - 1) // 2
+        assert {rank.rank for rank in ranks.values()} == {1, 1 + count // 3, 1 + 2 * count // 3}
+        assert {(rank.lowest, rank.highest) for rank in ranks.values()} == {(None, None)}
+        for pair in pairs.found.values():
+            assert pair.adjusted == min(pair.p * pairs.possible, 1)
+        counts[count] = len(pairs.found)
+    assert counts[30] < 3 * 30 and counts[60] == pytest.approx(2 * counts[30], abs=3)
+
+
+def test_leaders_alone_never_part_what_all_pairs_leave_together(monkeypatch):
+    correct = models(np.random.default_rng(7), 24, 3, 500, np.arange(24) / 12)
+    whole = ties.all_pairs(correct)
+    monkeypatch.setattr(ties, "MOST", 23)
+    led = ties.all_pairs(correct)
+    assert led.apart() <= whole.apart() and len(led.found) < len(whole.found)
+    for names, pair in led.found.items():
+        theirs = whole.found[names]
+        assert pair._replace(adjusted=0) == theirs._replace(adjusted=0) and pair.adjusted >= theirs.adjusted
+    assert led.smallest_detectable() == pytest.approx(whole.smallest_detectable(), rel=0.1)
+    best = {rank.name for rank in ties.tie_groups(led) if rank.rank == 1}
+    assert best >= {rank.name for rank in ties.tie_groups(whole) if rank.rank == 1}
+
+
+def test_the_bound_is_never_below_the_exact_test_and_so_changes_no_p_value(monkeypatch):
+    random = np.random.default_rng(8)
+    for _ in range(60):
+        signs = random.choice([-1, 1], 80, p=(share := random.uniform(0.2, 0.5), 1 - share))
+        differences = signs * random.integers(0, 7, 80)
+        assert stats.flip_bound(differences) >= stats.flip_sums(differences)
+    assert stats.flip_bound(np.zeros(4)) >= stats.flip_sums(np.zeros(4, int))
+    correct = models(random, 12, 3, 400, np.arange(12) / 5)
+    found = ties.all_pairs(correct).found
+    monkeypatch.setattr(stats, "flip_bound", lambda differences: 2.0)
+    assert ties.all_pairs(correct).found == found

@@ -24,7 +24,8 @@ def forest_chart(report: dict, dataset: str, labels: Labels) -> tuple[Block, ...
     for e in ranked:
         behind = e["behind"] or {"difference": 0.0, "low": None, "high": None, "adjusted": None}
         row = {"name": named(e), "shift": behind["difference"], "rank": e["dataset_rank"]}
-        row |= {"ranks": "–".join(dict.fromkeys(map(str, e["dataset_range"]))), "bars": e["dataset_bars"]}
+        # Not every pair is compared where entries are too many; then the range is open.
+        row |= {"ranks": "–".join(dict.fromkeys(map(str, e["dataset_range"] or ()))), "bars": e["dataset_bars"]}
         row["lanes"] = [bars[bar] for bar in e["dataset_bars"]]
         if e is best:
             rows.append(row | {"told": "the best", "kind": "best"})
@@ -36,7 +37,9 @@ def forest_chart(report: dict, dataset: str, labels: Labels) -> tuple[Block, ...
     others = counted(len(rows) - 1, "other")
     least = best["detectable"]
     words = f"Against {named(best)}, on the same test pictures; bars are each pair's own interval at "
-    words += f"{100 * report['confidence']:.0f} %. Filled: differs after Holm's correction over all pairs; "
+    whole = any(e["dataset_range"] for e in ranked)
+    words += f"{100 * report['confidence']:.0f} %. Filled: differs after {'Holm' if whole else 'Bonferroni'}'s "
+    words += "correction over all pairs; "
     words += f"hollow: does not ({ties} of {others})."
     words += f" The band is what a typical pair shows in fewer than 4 of 5 cases: below {least:.3f}." if least else ""
     chains = 1 + max(bars.values(), default=-1)

@@ -23,7 +23,10 @@ _TOLD |= {"other": "other"}
 def resource_chart(report: dict, dataset: str, labels: Labels) -> tuple[Block, ...]:
     """Means over an entry's measured cells, the longest first. Nothing where no ledger has more than a total."""
     entries = [e for e in parts.grid_entries(report, dataset) if e["minutes"]]
-    spent = {tuple(e["name"]): split(report, e) for e in entries}
+    cells: dict[tuple, list[dict]] = {}
+    for cell in report["cells"]:
+        cells.setdefault((cell["dataset"], cell["model"], cell["transform"]), []).append(cell)
+    spent = {tuple(e["name"]): split(cells[tuple(e["name"])], e) for e in entries}
     entries = [e for e in entries if any(spent[tuple(e["name"])][part] for part in PARTS if part != "other")]
     if not entries:
         return ()
@@ -42,16 +45,15 @@ def resource_chart(report: dict, dataset: str, labels: Labels) -> tuple[Block, .
     )
 
 
-def split(report: dict, entry: dict) -> dict[str, float]:
-    """Minutes by part; their sum is the entry's. What the ledger counts apart (checkpoints, set-up) is ``other``."""
-    cells = [
+def split(cells: list[dict], entry: dict) -> dict[str, float]:
+    """Minutes by part, of an entry and its cells; their sum is the entry's. What the ledger counts apart (checkpoints,
+    set-up) is ``other``."""
+    told = [
         cell["cost"]["seconds"]
-        for cell in report["cells"]
-        if [cell["dataset"], cell["model"], cell["transform"]] == entry["name"]
-        and cell["seed"] in entry["used"]
-        and cell["cost"]["minutes"] is not None
+        for cell in cells
+        if cell["seed"] in entry["used"] and cell["cost"]["minutes"] is not None
     ]
-    found = {part: fmean(seconds.get(part, 0.0) for seconds in cells) / 60 for part in PARTS if part != "other"}
+    found = {part: fmean(seconds.get(part, 0.0) for seconds in told) / 60 for part in PARTS if part != "other"}
     return found | {"other": max(entry["minutes"] - sum(found.values()), 0.0)}
 
 

@@ -1,0 +1,141 @@
+"""What a page shows of a grid that is too large for one: the best of every dataset, and where the rest stands.
+
+A grid of up to ENTRIES is shown whole. Of a larger one each dataset has an equal share of them, chosen by what a
+section is about; every section says so, and the downloads hold all. Nothing is left out of ranks, tests and counts.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from sslbench import ties
+from sslbench.report.charts import cost
+from sslbench.report.content import Block, Folded, Paragraph, Section, Table
+from sslbench.report.wording import counted, listed
+
+ENTRIES = 400  # of the grid on one page, references apart
+ROWS = 1000  # of one table
+_HOW = {
+    "leaderboard": "the best by rank and accuracy",
+    "paired": "the best by rank and accuracy",
+    "charts": "those that no other beats in both accuracy and minutes, then the most accurate",
+} | dict.fromkeys(
+    ("accuracy", "features", "downstream", "curves"), "all of a model with each transform, by the model's best entry"
+)
+
+
+def best(report: dict) -> dict:
+    """The report with each dataset's best entries and their cells; references stay. The same where nothing is cut."""
+    return _shortened(report, lambda entries, most: entries[:most])
+
+
+def models(report: dict) -> dict:
+    """As ``best``, but whole models, so that tables of models by transforms have no gaps."""
+    return _shortened(report, _whole_models)
+
+
+def thrifty(report: dict) -> dict:
+    """As ``best``, but first all that nothing beats in both accuracy and minutes: the line of the cost chart."""
+    return _shortened(report, _line_first)
+
+
+def told(report: dict, sections: Iterable[Section]) -> list[Section]:
+    """The sections with what each leaves out, and with no table longer than ROWS."""
+    notes = {anchor: _notice(report, anchor) for anchor in _HOW} if _share(report) else {}
+    found = []
+    for section in sections:
+        parts = tuple(replace(part, blocks=tuple(map(_cut, part.blocks))) for part in section.parts)
+        blocks = tuple(map(_cut, section.blocks))
+        if section.anchor in notes and (parts or section.anchor == "leaderboard"):
+            blocks = (notes[section.anchor], *blocks)
+        found.append(replace(section, blocks=blocks, parts=parts))
+    return found
+
+
+def compared(ranked: int) -> str:
+    """How the entries of a dataset were compared, where they are too many for all pairs; "" where all pairs were."""
+    if ranked <= ties.MOST:
+        return ""
+    return (
+        f"More than {ties.MOST:,} entries are ranked: each was compared with the leaders of its rank and of those "
+        "above it, Bonferroni's correction made for all pairs; the range of possible ranks is left open"
+    )
+
+
+def _share(report: dict) -> int | None:
+    """Entries of each dataset on the page; None where all are."""
+    grid = [entry for entry in report["entries"] if entry["kind"] == "grid"]
+    return max(ENTRIES // len({e["name"][0] for e in grid}), 1) if len(grid) > ENTRIES else None
+
+
+def _shortened(report: dict, choose: Callable[[list[dict], int], list[dict]]) -> dict:
+    most = _share(report)
+    if most is None:
+        return report
+    grouped: dict[str, list[dict]] = {}
+    for entry in report["entries"]:
+        if entry["kind"] == "grid":
+            grouped.setdefault(entry["name"][0], []).append(entry)
+    kept = set()
+    for entries in grouped.values():
+        chosen = entries if len(entries) <= most else choose(sorted(entries, key=_place), most)
+        kept |= {tuple(entry["name"]) for entry in chosen}
+    return report | {
+        "entries": [e for e in report["entries"] if e["kind"] != "grid" or tuple(e["name"]) in kept],
+        "cells": [
+            c for c in report["cells"] if c["kind"] != "grid" or (c["dataset"], c["model"], c["transform"]) in kept
+        ],
+    }
+
+
+def _place(entry: dict) -> tuple:
+    value = entry["top1"]["value"]
+    return entry["dataset_rank"] or float("inf"), -(value if value is not None else -1.0), entry["name"]
+
+
+def _whole_models(entries: list[dict], most: int) -> list[dict]:
+    """``entries``: best first. A first model that is too large by itself gives its best."""
+    of: dict[str, list[dict]] = {}
+    for entry in entries:
+        of.setdefault(entry["name"][1], []).append(entry)
+    chosen: list[dict] = []
+    for mine in of.values():
+        if len(chosen) + len(mine) <= most:
+            chosen += mine
+    return chosen or next(iter(of.values()))[:most]
+
+
+def _line_first(entries: list[dict], most: int) -> list[dict]:
+    timed = [e for e in entries if e["minutes"] and e["top1"]["value"] is not None]
+    points = [cost.Point(e["minutes"], e["top1"]["value"], str(i), bool(e["collapsed"])) for i, e in enumerate(timed)]
+    line = {id(timed[int(point.name)]) for point in cost.pareto(points)}
+    return sorted(entries, key=lambda entry: id(entry) not in line)[:most]
+
+
+def _notice(report: dict, anchor: str) -> Paragraph:
+    """What a section shows of how many, and where all of it is."""
+    grid = [entry for entry in report["entries"] if entry["kind"] == "grid"]
+    text = (
+        f"This grid has {counted(len(grid), 'entry', 'entries')}; a page shows {ENTRIES}. Here up to {_share(report)} "
+        f"of each dataset, {_HOW[anchor]}, and the references."
+    )
+    if anchor == "leaderboard":
+        states = Counter(state for entry in grid for state in entry["states"] if state != "done")
+        states["collapsed"] = sum(bool(entry["collapsed"]) for entry in grid)
+        odd = [f"{count:,} {state}" for state, count in states.items() if count]
+        text += f" Of all of them: {listed(odd)}." if odd else " All of them are finished, current and not collapsed."
+        ranked = Counter(entry["name"][0] for entry in grid if entry["dataset_rank"])
+        how = compared(max(ranked.values(), default=0))
+        text += f" {how}." if how else ""
+    return Paragraph(f"{text} All stand in entries.csv and cells.csv, under Downloads.", "note")
+
+
+def _cut(block: Block) -> Block:
+    """A table's first ROWS rows, with a note that says so; its references stay."""
+    if isinstance(block, Folded):
+        return replace(block, blocks=tuple(map(_cut, block.blocks)))
+    if not isinstance(block, Table) or len(block.rows) <= ROWS:
+        return block
+    rows = [*block.rows[:ROWS], *(row for row in block.rows[ROWS:] if row.kind == "reference")]
+    note = f"Shown are {len(rows):,} of {len(block.rows):,} rows, the first ones and the references."
+    return replace(block, rows=tuple(rows), notes=(*block.notes, note))

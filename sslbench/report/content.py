@@ -1,7 +1,8 @@
 """What a report is made of, before it is HTML or Markdown: sections of paragraphs, tables, charts, pictures and code.
 
 One definition, two writers: page.py hands these blocks to the HTML template, markdown.py writes the same blocks as
-Markdown. Text is plain text everywhere; only a Span says how a piece of it is set, and only the writers escape.
+Markdown, and stills.py the charts and pictures that it shows, as files. Text is plain text everywhere; only a Span says
+how a piece of it is set, and only the writers escape.
 """
 
 import base64
@@ -129,6 +130,7 @@ class Pictures:
     """WebP pictures with their titles: (title, what it does, base64, alternative text, width, height)."""
 
     items: tuple[tuple[str, str, str, str, int, int], ...]
+    name: str  # unique on the page: its files' names beside the Markdown begin with it
     kind: str = field(default="pictures", init=False)
 
 
@@ -169,6 +171,7 @@ class Strips:
     told: str
     queries: tuple[Tile, ...]
     rows: tuple[Strip, ...]
+    name: str  # unique on the page: its files' names beside the Markdown begin with it
     kind: str = field(default="strips", init=False)
 
 
@@ -181,6 +184,7 @@ class Maps:
     legend: tuple[str, ...]  # classes, in the order of their marks
     drawings: tuple[tuple[str, str, Markup], ...]
     tiles: tuple[Tile, ...]  # of the points, class by class
+    name: str  # unique on the page: its files' names beside the Markdown begin with it
     kind: str = field(default="maps", init=False)
 
 
@@ -205,6 +209,7 @@ class Confusions:
     classes: tuple[str, ...]
     matrix: tuple[tuple[int, ...], ...]
     pairs: tuple[ConfusedPair, ...]
+    name: str  # unique on the page: its files' names beside the Markdown begin with it
     kind: str = field(default="confusions", init=False)
 
 
@@ -245,10 +250,11 @@ class Code:
 
 @dataclass(frozen=True)
 class Folded:
-    """Blocks that a reader opens when wanted."""
+    """Blocks that a reader opens when wanted. ``paper``: printed whether open or not."""
 
     summary: str
     blocks: tuple["Block", ...]
+    paper: bool = False
     kind: str = field(default="folded", init=False)
 
 
@@ -294,6 +300,7 @@ class Page:
     answer: tuple[Block, ...]  # the verdict, in words
     sections: tuple[Section, ...]
     sheets: tuple[Sheet, ...] = ()  # of the thumbnails
+    foot: str = ""  # what every printed sheet says at its foot
 
 
 def spans(text: Text) -> tuple[str | Span, ...]:
@@ -301,15 +308,26 @@ def spans(text: Text) -> tuple[str | Span, ...]:
     return text if isinstance(text, tuple) else (text,)
 
 
-def figures(page: Page) -> tuple[Figure, ...]:
-    """Every chart of a page, in its order."""
-    lists = [page.answer, *(list_ for s in page.sections for list_ in (s.blocks, *(part.blocks for part in s.parts)))]
+def blocks(page: Page) -> Iterator[Block]:
+    """Every block of a page in its order, folded ones behind their fold."""
 
-    def within(blocks: tuple[Block, ...]) -> Iterator[Figure]:
-        for block in blocks:
-            if isinstance(block, Figure):
-                yield block
-            elif isinstance(block, Folded):
+    def within(some: tuple[Block, ...]) -> Iterator[Block]:
+        for block in some:
+            yield block
+            if isinstance(block, Folded):
                 yield from within(block.blocks)
 
-    return tuple(figure for blocks in lists for figure in within(blocks))
+    yield from within(page.answer)
+    for section in page.sections:
+        for some in (section.blocks, *(part.blocks for part in section.parts)):
+            yield from within(some)
+
+
+def figures(page: Page) -> tuple[Figure, ...]:
+    """Every chart of a page, in its order."""
+    return tuple(block for block in blocks(page) if isinstance(block, Figure))
+
+
+def still(block: Pictures | Strips | Maps | Confusions, part: int | str) -> str:
+    """The name of the file beside the Markdown that shows a part of ``block``."""
+    return f"{block.name}--{part}.{'svg' if isinstance(block, Maps) else 'webp'}"

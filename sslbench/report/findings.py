@@ -66,7 +66,7 @@ def beside(report: dict) -> tuple[Part, ...]:
     sources = {source for figure in report["ledger"] for source in figure["dataset_sources"]}
     if not any(dataset["source"] in sources for dataset in report["datasets"].values()):
         return ()
-    folded = tuple(Folded(part.title, part.blocks) for part in parts())
+    folded = tuple(Folded(part.title, part.blocks, paper=True) for part in parts())
     return (Part(f"{len(folded)} findings, each with its arithmetic", folded),)
 
 

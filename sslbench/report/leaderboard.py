@@ -221,8 +221,8 @@ _PARTS = (
     _Figure("kNN", _knn, hint="top-1"),
     _Figure("Minutes", _minutes, hint="pretraining"),
     _Figure("Images/s", _speed, spare=True),
-    _Figure("Peak GB", _memory),
-    _Figure("Energy", _energy, hint="kJ"),
+    _Figure("Peak GB", _memory, spare=True),
+    _Figure("Energy", _energy, hint="kJ", spare=True),
     _Figure("State", _state, "text", hint="health, freshness"),
     _Figure("Published", _published, hint="ours − it"),
     _Figure(

@@ -20,10 +20,13 @@ from sslbench.report import (
     findings,
     labelfree,
     leaderboard,
+    limits,
+    maps,
     markdown,
     milestones,
     pictures,
     provenance,
+    stills,
     strips,
     tables,
     vega,
@@ -53,7 +56,7 @@ def render(
     report_json: Path, gallery_json: Path | None, out_html: Path, out_md: Path, album_json: Path | None = None
 ) -> None:
     """Write ``out_html`` and ``out_md`` from collect's report.json and, where there are any, the gallery and
-    the album.
+    the album; what the Markdown shows goes into a folder beside it, "report-charts" for report.md.
 
     Raises UserError where an input is missing or is not what its rule writes.
     """
@@ -63,24 +66,26 @@ def render(
     page = build(report, gallery, album)
     write_text(out_html, html(page))
     folder = out_md.with_name(f"{out_md.stem}-charts")
-    vega.write_drawings(figures(page), folder)
+    kept = stills.write(page, folder)
     write_text(out_md, markdown.write(page, folder.name))
+    stills.sweep(folder, kept)
 
 
 def build(report: dict, gallery: dict, album: dict | None = None) -> Page:
     """The page's content: the one definition that both writers use."""
     labels = Labels(report)
     names = list(dict.fromkeys(c["dataset"] for c in report["cells"]))
-    accuracy = [(n, tables.accuracy_tables(report, n, labels) + heat.heat_chart(report, n, labels)) for n in names]
-    paired = [(n, forest.forest_chart(report, n, labels)) for n in names]
-    costs = [(n, cost.cost_chart(report, n, labels) + resources.resource_chart(report, n, labels)) for n in names]
-    features = [(n, diagnostics.neighbours(report, n, labels) + diagnostics.health(report, n, labels)) for n in names]
-    learning = [(n, curves.curve_charts(report, n, labels)) for n in names]
-    beside = [(n, downstream.tables(report, n, labels)) for n in names]
+    best, models, thrifty = limits.best(report), limits.models(report), limits.thrifty(report)
+    accuracy = [(n, tables.accuracy_tables(models, n, labels) + heat.heat_chart(models, n, labels)) for n in names]
+    paired = [(n, forest.forest_chart(best, n, labels)) for n in names]
+    costs = [(n, cost.cost_chart(thrifty, n, labels) + resources.resource_chart(thrifty, n, labels)) for n in names]
+    features = [(n, diagnostics.neighbours(models, n, labels) + diagnostics.health(models, n, labels)) for n in names]
+    learning = [(n, curves.curve_charts(models, n, labels)) for n in names]
+    beside = [(n, downstream.tables(models, n, labels)) for n in names]
     unlabelled = [(n, labelfree.blocks(report, n, labels)) for n in names]
     sections = [
         Section(
-            "leaderboard", "Leaderboard", leaderboard.leaderboard(report, labels), leaderboard.across(report, labels)
+            "leaderboard", "Leaderboard", leaderboard.leaderboard(best, labels), leaderboard.across(report, labels)
         ),
         Section("accuracy", "Accuracy", (Paragraph(f"{_RANKS} {_MEMORY}", "faint"),), _parts(accuracy, labels)),
         Section("paired", "Differences to the best", (), _parts(paired, labels)),
@@ -111,6 +116,7 @@ def build(report: dict, gallery: dict, album: dict | None = None) -> Page:
         Section("data", "Data", (), provenance.data_parts(report, labels)),
         Section("provenance", "Provenance", provenance.provenance(report, labels)),
     ]
+    sections = limits.told(report, sections)
     sections.append(Section("downloads", "Downloads", downloads.blocks(report, sections)))
     plan = report["plan"]
     return Page(
@@ -122,6 +128,7 @@ def build(report: dict, gallery: dict, album: dict | None = None) -> Page:
             section for section in sections if section.parts or (section.blocks and section.anchor not in _INTRODUCED)
         ),
         sheets=strips.page_sheets(album or {}),
+        foot=provenance.foot(report),
     )
 
 
@@ -131,13 +138,20 @@ def html(page: Page) -> str:
         loader=PackageLoader("sslbench.report"), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
     )
     numbers = itertools.count(1)
+    environment.filters["css"] = css_text
     environment.globals |= {"spans": spans, "fresh": lambda prefix: f"{prefix}{next(numbers)}"}
+    environment.globals["marks_of_maps"] = maps.MARKS
     sources = {name: environment.loader.get_source(environment, name)[0] for name in _SOURCES}
     light, dark, style, script = (Markup(sources[name]) for name in _SOURCES)
     template = environment.get_template("page.html.j2")
     drawn = bool(figures(page))
     charts = {"style": Markup(vega.style() if drawn else ""), "script": Markup(vega.bundle() if drawn else "")}
     return template.render(page=page, light=light, dark=dark, style=style, script=script, charts=charts)
+
+
+def css_text(text: str) -> Markup:
+    """Any text as a CSS string: what could end it or the style sheet stands as its code point."""
+    return Markup('"' + "".join(c if c.isalnum() or c in " ,./-" else f"\\{ord(c):x} " for c in text) + '"')
 
 
 def _parts(found: list[tuple[str, tuple]], labels: Labels) -> tuple[Part, ...]:

@@ -72,6 +72,15 @@ def provenance(report: dict, labels: Labels) -> tuple[Block, ...]:
     return tuple(blocks)
 
 
+def foot(report: dict) -> str:
+    """A printed sheet's foot: which page it is of, and the commit that made its cells."""
+    shown = [c for c in report["cells"] if c["status"] in ("done", "stale") and c["made"]["commit"]]
+    commits = sorted(set(map(environments.commit, shown)))
+    told = f"{len(commits)} commits, see Provenance" if len(commits) > 1 else "".join(f"commit {c}" for c in commits)
+    plan = report["plan"]
+    return " · ".join(filter(None, (f"sslbench / {plan['name']}", plan.get("title"), told)))
+
+
 def _facts(report: dict, shown: list[dict]) -> tuple[tuple[str, str], ...]:
     facts = [("Plan", report["plan"]["name"])]
     facts.append(("Commit of the cells", _tally(Counter(map(environments.commit, shown)))))

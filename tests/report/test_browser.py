@@ -1,10 +1,15 @@
 """The page in a real Chromium: what a reader does with it works, nothing leaves it, and it is accessible."""
 
+import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy
 import pytest
+
+from sslbench.report.page import css_text
 
 WHITE = 3 * 200  # sum of red, green and blue above which a background is light
 
@@ -154,24 +159,100 @@ def test_colours_follow_the_system_until_the_button_is_pressed_and_stay_so(opene
     assert all(re.fullmatch("#[0-9a-f]{6}", value) for value in values)  # what the charts read
 
 
-def test_on_paper_it_is_light_whole_and_without_controls(opened) -> None:
+def test_on_paper_it_is_light_and_without_controls_and_what_is_folded_says_so(opened) -> None:
     page = opened(color_scheme="dark")
-    page.evaluate(
-        "addEventListener('beforeprint', () => { window.closed = document.querySelectorAll('main details:not([open])').length; })"
-    )
-    assert page.locator("main details:not([open])").count() > 0
-    assert page.pdf(prefer_css_page_size=True).startswith(b"%PDF")
-    assert page.evaluate("window.closed") == 0
-    assert page.locator("main details:not([open])").count() > 0  # folded again
+    folded = page.locator("main details:not([open])")
+    before = folded.count()
+    assert before > 0 and page.pdf().startswith(b"%PDF")
+    assert folded.count() == before
     page.emulate_media(media="print")
     for gone in ("nav", ".controls", ".skip", "footer"):
         assert not page.locator(gone).first.is_visible()
     assert page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--ink').trim()") == "#161c22"
     assert page.locator("figure.board ol.notes").is_visible()
-    cut = page.evaluate(
-        "[...document.querySelectorAll('.scroll')].filter(e => getComputedStyle(e).overflowX !== 'visible').length"
+    told = "one => getComputedStyle(one.querySelector('summary'), '::after').content"
+    assert "in the file" in folded.first.evaluate(told)
+    folded.first.evaluate("one => { one.open = true; }")
+    assert page.locator("main details[open]").first.evaluate(told) == "none"
+
+
+@pytest.mark.parametrize(("width", "height"), [(297, 210), (279.4, 215.9)], ids=["A4", "Letter"])
+def test_nothing_is_wider_than_the_sheet(opened, width, height) -> None:
+    page = opened()
+    page.emulate_media(media="print")
+    inside = int((width - 24) * 96 / 25.4)  # less the margins of @page, in CSS px
+    page.set_viewport_size({"width": inside, "height": int((height - 23) * 96 / 25.4)})
+    assert page.evaluate("document.documentElement.scrollWidth") <= inside
+    cut = "[...document.querySelectorAll('.scroll, pre, .canvas')].filter(e => getComputedStyle(e).overflowX !== 'visible')"
+    assert page.evaluate(f"{cut}.length") == 0
+
+
+def sheets(pdf: bytes, where: Path) -> list[list[str]]:
+    """The lines of every sheet, from the top: what pdftotext reads."""
+    tool = shutil.which("pdftotext") or pytest.skip("pdftotext (poppler) is not installed")
+    where.write_bytes(pdf)
+    text = subprocess.run([tool, "-layout", where, "-"], capture_output=True, text=True, check=True).stdout
+    return [[line.strip() for line in sheet.splitlines() if line.strip()] for sheet in text.split("\f")[:-1]]
+
+
+def test_a_printed_table_has_its_head_on_every_sheet_and_no_heading_stands_alone(opened, tmp_path) -> None:
+    page = opened()
+    # 52 rows, set off by steps, so that the head would fall on the foot of a sheet
+    page.evaluate(
+        """() => {
+        const body = document.querySelector("figure.board tbody");
+        for (const row of [...body.rows, ...body.rows, ...body.rows]) body.append(row.cloneNode(true));
+      }"""
     )
-    assert cut == 0
+    for room in (0, 90, 180):
+        page.evaluate("room => { document.querySelector('section.answer').style.paddingBottom = `${room}px`; }", room)
+        found = sheets(page.pdf(format="A4", landscape=True), tmp_path / "page.pdf")
+        assert len(found) <= 20  # two datasets, both articles and their findings
+        assert all(re.search(r"made-up.*A made-up benchmark.*commit 0123456789ab, clean", sheet[-1]) for sheet in found)
+        assert [sheet[-1].split()[-3:] for sheet in found] == [
+            [str(i + 1), "/", str(len(found))] for i in range(len(found))
+        ]
+        board = [i for i, sheet in enumerate(found) for line in sheet if re.match(r"Model\s+Transform\s+Dataset", line)]
+        rows = [i for i, sheet in enumerate(found) if any(re.search(r"●\s*healthy", line) for line in sheet)]
+        assert len(rows) > 1 and board == rows  # a head where there are rows, and nowhere else
+        titles = page.locator("main > section[id] > h2, main h3").all_inner_texts()
+        assert not [sheet[-2] for sheet in found if sheet[-2] in titles]
+
+
+def test_whatever_the_title_holds_the_foot_of_a_sheet_says_it(opened) -> None:
+    title = 'α "b" \\ </style> {c} 7'
+    rule = f"body::after {{ content: {css_text(title)}; }}"
+    assert "<" not in rule and rule.count('"') == 2
+    page = opened()
+    page.evaluate("rule => { document.querySelector('style').textContent += rule; }", rule)
+    assert json.loads(page.evaluate("getComputedStyle(document.body, '::after').content")) == title
+
+
+def test_at_the_width_of_a_laptop_the_board_fits_and_a_reader_chooses_its_columns(opened) -> None:
+    page = opened(viewport={"width": 1280, "height": 800})
+    box, family = page.locator("figure.board .scroll"), page.locator("figure.board thead th", has_text="Family")
+    wider = "box => box.scrollWidth - box.clientWidth"
+    assert box.evaluate(wider) == 0 and not family.is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") == 1280
+    page.locator(".columns summary").press("Enter")
+    tick = page.get_by_role("checkbox", name="Family column")
+    assert not tick.is_checked() and page.get_by_role("checkbox", name="Top-1 column").is_checked()
+    tick.focus()
+    page.keyboard.press("Space")
+    assert family.is_visible() and tick.is_checked() and len(column(page, "Family")) == 13
+    page.get_by_role("checkbox", name="Minutes column").uncheck()
+    assert not page.locator("figure.board th", has_text="Minutes").is_visible()
+    page.keyboard.press("Escape")
+    assert not tick.is_visible()
+    page.get_by_role("button", name="Show all").click()
+    assert page.locator("figure.board th", has_text="Minutes").is_visible() and not family.is_visible()
+    page.set_viewport_size({"width": 1900, "height": 900})
+    family.wait_for(state="visible")
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.wait_for_function("document.querySelectorAll('figure.board thead .tucked').length > 2")
+    box.evaluate("box => { box.scrollLeft = 200; }")
+    name, edge = page.locator("figure.board tbody th").first.bounding_box(), box.bounding_box()
+    assert abs(name["x"] - edge["x"]) < 2  # the names stay where the rest scrolls
 
 
 def test_on_a_phone_nothing_is_wider_than_the_screen_and_the_navigation_folds(opened) -> None:

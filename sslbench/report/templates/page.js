@@ -102,14 +102,40 @@
     });
     const words = labelled("input", "Find", { type: "search", placeholder: "any words", autocomplete: "off" });
     const reset = make("button", { type: "button" }, "Show all");
-    controls.append(reset, status);
+    // Columns: spare ones are tucked away, the last first, until the board fits; what a reader asks for stays.
+    const box = figure.querySelector(".scroll"), asked = new Map(), ticks = [];
+    const cells = (index) => [heads[index], ...rows.map((row) => row.cells[index])];
+    const place = () => {
+      heads.forEach((head, index) => {
+        for (const cell of cells(index)) {
+          cell.classList.remove("tucked");
+          cell.hidden = asked.get(index) === false;
+        }
+      });
+      const spare = heads.flatMap((head, index) => (head.matches(".spare") && !asked.has(index) ? [index] : []));
+      while (spare.length && box.scrollWidth > box.clientWidth) for (const cell of cells(spare.pop())) cell.classList.add("tucked");
+      for (const { index, tick } of ticks) tick.checked = !heads[index].matches(".tucked, [hidden]");
+      picked.textContent = `${ticks.filter(({ tick }) => tick.checked).length + 1} of ${heads.length} columns`;
+    };
+    const picked = make("summary");
+    const list = make("fieldset", {}, make("legend", {}, "Columns shown"));
+    heads.slice(1).forEach((head, at) => {
+      const tick = make("input", { type: "checkbox" });
+      ticks.push({ index: at + 1, tick });
+      tick.addEventListener("change", () => { asked.set(at + 1, tick.checked); place(); });
+      list.append(make("label", {}, tick, head.querySelector(".title").textContent, make("span", { class: "unseen" }, " column")));
+    });
+    const columns = make("details", { class: "columns" }, picked, list);
+    columns.addEventListener("keydown", (event) => { if (event.key === "Escape") { columns.open = false; picked.focus(); } });
+    document.addEventListener("click", (event) => { if (!columns.contains(event.target)) columns.open = false; });
+    controls.append(reset, columns, status);
     figure.prepend(controls);
     const texts = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
     const filter = () => {
-      const asked = words.value.toLowerCase().split(/\s+/).filter(Boolean);
+      const sought = words.value.toLowerCase().split(/\s+/).filter(Boolean);
       for (const row of rows) {
         const kept = choices.every(({ index, select }) => !select.value || value(row, index) === select.value);
-        row.hidden = !(kept && asked.every((word) => texts.get(row).includes(word)));
+        row.hidden = !(kept && sought.every((word) => texts.get(row).includes(word)));
       }
       const left = rows.filter((row) => !row.hidden).length;
       status.textContent = left === rows.length ? `${left} rows` : `${left} of ${rows.length} rows`;
@@ -134,17 +160,22 @@
     controls.addEventListener("submit", (event) => event.preventDefault());
     reset.addEventListener("click", () => {
       controls.reset();
+      asked.clear();
+      place();
       heads.forEach((head) => head.removeAttribute("aria-sort"));
       body.append(...rows);
       filter();
     });
     filter();
+    let width = 0;
+    new ResizeObserver(() => { if (box.clientWidth !== width) { width = box.clientWidth; place(); } }).observe(box);
+    place();
   }
 
-  // On paper nothing is folded, and every row is there as it is chosen on the screen.
+  // On paper stands what is open, and what is folded only to spare the screen; every row as it is chosen.
   let closed = [];
   addEventListener("beforeprint", () => {
-    closed = [...document.querySelectorAll("main details:not([open])")];
+    closed = [...document.querySelectorAll("main details.paper:not([open])")];
     for (const one of closed) one.open = true;
   });
   addEventListener("afterprint", () => { for (const one of closed) one.open = false; });

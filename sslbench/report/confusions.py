@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sslbench.report.content import Block, ConfusedPair, Confusions, Paragraph, Tile
+from sslbench.report.files import slug
 from sslbench.report.strips import Tiles, named
 from sslbench.report.wording import Labels
 
@@ -84,4 +85,5 @@ def blocks(album: dict, dataset: str, labels: Labels) -> tuple[Block, ...]:
         "with the first such picture and one of the class that it was taken for."
     )
     matrix = tuple(map(tuple, confusion["matrix"] or ()))
-    return (Confusions(f"{labels.dataset(dataset)}: what is taken for what", told, tuple(titles), matrix, pairs),)
+    caption = f"{labels.dataset(dataset)}: what is taken for what"
+    return (Confusions(caption, told, tuple(titles), matrix, pairs, slug("confused", dataset)),)

@@ -1,6 +1,8 @@
-"""Reading what may not be there, and writing so that nobody sees half of it."""
+"""Reading what may not be there, writing so that nobody sees half of it, and names that any file system takes."""
 
+import hashlib
 import json
+import re
 from pathlib import Path
 
 from sslbench.data.storage import write_whole
@@ -18,3 +20,12 @@ def read_json(path: Path) -> dict:
 def write_text(path: Path, text: str) -> None:
     """Write beside, then replace. Raises UserError where the disk refuses."""
     write_whole(path, text.encode("utf-8", "backslashreplace"))
+
+
+def slug(*names: str) -> str:
+    """An id and file name for ``names``: readable, and different for different names."""
+    if all(re.fullmatch(r"[a-z0-9.]+(-[a-z0-9.]+)*", name) for name in names):
+        return "--".join(names)
+    digest = hashlib.sha256("\0".join(names).encode()).hexdigest()[:6]
+    plain = ["-".join(re.findall(r"[a-z0-9]+", name.lower()))[:40] for name in names]
+    return "--".join([*filter(None, plain), digest])

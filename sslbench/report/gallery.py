@@ -4,9 +4,8 @@ The only part of the report that makes views, and so needs torch; run as a rule 
 """
 
 import base64
-import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from sslbench.data.packed import PackedSet, Pictures
 from sslbench.data.storage import write_whole
 from sslbench.randomness import generator
 from sslbench.report import steps
+from sslbench.report.webp import encoded
 from sslbench.transforms.ops.normalize import Normalize
 from sslbench.transforms.pipeline import ViewMaker, center_view
 from sslbench.transforms.spec import Normalize as NormalizeSettings
@@ -27,7 +27,6 @@ DRAWS = 5  # of one operation by itself; equal outcomes are shown once
 TILE = 80  # px on the page
 GAP = 4  # px between tiles; twice that after the originals
 LARGEST = 48_000  # bytes of one transform's pictures
-QUALITIES = (80, 60, 40, 20, 10, 1)  # WebP's; the first with which they fit is taken
 
 
 def gallery(pack: Path, transforms: dict[str, list[list[dict]]], size: int, out_json: Path, seed: int) -> None:
@@ -72,7 +71,7 @@ def figure(pictures: Pictures, branches: list[list[dict]], size: int, seed: int)
     told, sheets = zip(*((about, _sheet(tiles)) for about, tiles in shots), strict=True)
     found = [
         about | {"webp_base64": base64.b64encode(webp).decode(), "width": sheet.width, "height": sheet.height}
-        for about, sheet, webp in zip(told, sheets, _encoded(sheets), strict=True)
+        for about, sheet, webp in zip(told, sheets, encoded(sheets, LARGEST), strict=True)
     ]
     return found[0] | {"operations": found[1:]}
 
@@ -149,14 +148,3 @@ def _sheet(columns: list[np.ndarray]) -> Image.Image:
                 tile = tile.resize((TILE, TILE), way)
             sheet.paste(tile, (left, row * (TILE + GAP)))
     return sheet
-
-
-def _encoded(sheets: Sequence[Image.Image]) -> list[bytes]:
-    """WebP files of one quality, together at most LARGEST bytes; of half the size, if nothing else helps."""
-    for quality, shrunk in (*((quality, 1) for quality in QUALITIES), (QUALITIES[-1], 2)):
-        streams = [io.BytesIO() for _ in sheets]
-        for sheet, stream in zip(sheets, streams, strict=True):
-            sheet.reduce(shrunk).save(stream, "WEBP", quality=quality, method=6)
-        if sum(stream.tell() for stream in streams) <= LARGEST:
-            break
-    return [stream.getvalue() for stream in streams]

@@ -3,15 +3,16 @@
 import functools
 import re
 
-from sslbench.report.content import Block, Cell, Page, Row, Span, Table, Text, spans
+from sslbench.report.content import Block, Cell, Page, Row, Span, Table, Text, spans, still
 
 # A backslash before any of these makes it a plain character; < > and & become entities, since HTML passes through.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]|~#$@])")
 _MARKS = {"tie", "collapsed", "suspicious", "stale", "missing", "failed", "aside"}
+_REFERRING = {"figure", "pictures", "strips", "maps", "confusions", "folded"}  # to files, if only inside a fold
 
 
 def write(page: Page, charts: str = "charts") -> str:
-    """The whole report as Markdown, ending in one newline. ``charts``: the folder beside it with the charts' SVG."""
+    """The whole report as Markdown, ending in one newline. ``charts``: the folder beside it, which stills.py fills."""
     blocks = functools.partial(_blocks, charts=charts)
     lines = [f"# {escape(page.title)}", ""]
     if page.note:
@@ -70,7 +71,7 @@ def _code(text: str) -> str:
 def _blocks(blocks: tuple[Block, ...], charts: str) -> list[str]:
     lines: list[str] = []
     for block in blocks:
-        folder = {"charts": charts} if block.kind in ("figure", "folded") else {}
+        folder = {"charts": charts} if block.kind in _REFERRING else {}
         lines += [*_WRITERS[block.kind](block, **folder), ""]
     return lines
 
@@ -101,7 +102,7 @@ def _cell(cell: Cell) -> str:
 
 
 def _figure(figure: Block, charts: str) -> list[str]:
-    return [f"![{escape(figure.caption)}]({charts}/{figure.name}.svg)", "", escape(figure.told)]
+    return [_image(figure.caption, charts, f"{figure.name}.svg"), "", escape(figure.told)]
 
 
 def _verdict(verdict: Block) -> list[str]:
@@ -110,37 +111,55 @@ def _verdict(verdict: Block) -> list[str]:
     return [head, *advice, *(f"  - {inline(detail)}" for detail in verdict.details)]
 
 
-def _pictures(pictures: Block) -> list[str]:
-    return [f"- **{escape(title)}**: {escape(does)}" for title, does, *_ in pictures.items]
-
-
-def _strips(strips: Block) -> list[str]:
-    """How many neighbours are of the query's class: the thumbnails stay with the page."""
-    rows = [
-        [escape(row.name), *(f"{sum(tile.tone == 'right' for tile in cell)} of {len(cell)}" for cell in row.cells)]
-        for row in strips.rows
-    ]
-    heads = ["Model", *(escape(query.title) for query in strips.queries)]
-    lines = [f"| {' | '.join(heads)} |", f"| :-- |{' --: |' * len(strips.queries)}"]
-    return [f"**{escape(strips.caption)}** {escape(strips.told)}", "", *lines, *(f"| {' | '.join(r)} |" for r in rows)]
-
-
-def _maps(maps: Block) -> list[str]:
-    return [f"**{escape(maps.caption)}** {escape(maps.told)}", ""] + [
-        f"- {escape(title)}: {escape(told)}" for title, told, _ in maps.drawings
+def _pictures(pictures: Block, charts: str) -> list[str]:
+    return [
+        f"- **{escape(title)}**: {escape(does)}<br>{_image(alt, charts, still(pictures, number))}"
+        for number, (title, does, _, alt, *_) in enumerate(pictures.items)
     ]
 
 
-def _confusions(confusions: Block) -> list[str]:
+def _strips(strips: Block, charts: str) -> list[str]:
+    """A row per entry: its neighbours of all queries on one picture, and how many are of the query's class."""
+    titles = [query.title for query in strips.queries]
+    asked = _image(f"The test pictures: {', '.join(titles)}", charts, still(strips, "queries"))
+    lines = [f"| Model | {escape(', '.join(titles))} | Of the same class |", "| :-- | :-- | --: |"]
+    lines.append(f"| *The test pictures* | {asked} | |")
+    for number, row in enumerate(strips.rows):
+        right = [sum(tile.tone == "right" for tile in cell) for cell in row.cells]
+        each = [f"{title} {n} of {len(c)}" for title, n, c in zip(titles, right, row.cells, strict=True)]
+        alt = f"Neighbours by {row.name}, of the same class for {', '.join(each)}"
+        shown = f"{_image(alt, charts, still(strips, number))}<br>right: {', '.join(map(str, right))}"
+        lines.append(f"| {escape(row.name)} | {shown} | {sum(right)} of {sum(map(len, row.cells))} |")
+    return [f"**{escape(strips.caption)}** {escape(strips.told)}", "", *lines]
+
+
+def _maps(maps: Block, charts: str) -> list[str]:
+    """The drawings, which a reader's window breaks into lines; then what each shows."""
+    images = [_image(f"{title}: {told}", charts, still(maps, n)) for n, (title, told, _) in enumerate(maps.drawings)]
+    told = [f"- {escape(title)}: {escape(told)}" for title, told, _ in maps.drawings]
+    return [f"**{escape(maps.caption)}** {escape(maps.told)}", "", *images, "", *told]
+
+
+def _confusions(confusions: Block, charts: str) -> list[str]:
     lines = [f"**{escape(confusions.caption)}** {escape(confusions.told)}", ""]
     if confusions.matrix:
         names = [escape(name) for name in confusions.classes]
         lines += [f"| Its class, taken for | {' | '.join(names)} |", f"| :-- |{' --: |' * len(names)}"]
-        rows = zip(names, confusions.matrix, strict=True)
-        lines += [*(f"| {name} | {' | '.join(map(str, row))} |" for name, row in rows), ""]
-    return lines + [
-        f"- {escape(pair.true)} taken for {escape(pair.guess)}: {pair.count} of {pair.of}" for pair in confusions.pairs
-    ]
+        for own, row in enumerate(confusions.matrix):
+            counts = [f"**{n}**" if n and place == own else str(n or "·") for place, n in enumerate(row)]
+            lines.append(f"| {names[own]} | {' | '.join(counts)} |")
+        lines.append("")
+    lines += ["| Pictures | Its class | Taken for | How often |", "| :-- | :-- | :-- | --: |"]
+    for number, pair in enumerate(confusions.pairs):
+        seen = [pair.example and pair.example.title, pair.like and f"one of {pair.like.title}"]
+        told = "; beside it ".join(filter(None, seen))
+        image = _image(told, charts, still(confusions, number)) if told else ""
+        lines.append(f"| {image} | {escape(pair.true)} | {escape(pair.guess)} | {pair.count} of {pair.of} |")
+    return lines
+
+
+def _image(alt: str, charts: str, file: str) -> str:
+    return f"![{escape(alt)}]({charts}/{file})"
 
 
 def _files(files: Block) -> list[str]:

@@ -6,6 +6,7 @@ import binascii
 from sslbench.errors import UserError
 from sslbench.report import confusions, maps, strips
 from sslbench.report.content import Part, Pictures
+from sslbench.report.files import slug
 from sslbench.report.wording import Labels
 
 
@@ -38,7 +39,7 @@ def transforms(report: dict, gallery: dict) -> tuple[Part, ...]:
             raise UserError(
                 f"gallery: the picture of {name!r} is damaged; delete the gallery's file and run again"
             ) from None
-        parts.append(Part(name if kind == name else f"{name} ({kind})", (Pictures(items),)))
+        parts.append(Part(name if kind == name else f"{name} ({kind})", (Pictures(items, slug("transform", name)),)))
     return tuple(parts)
 
 

@@ -2,6 +2,7 @@
 
 from sslbench.errors import UserError
 from sslbench.report.content import Block, Sheet, Strip, Strips, Tile
+from sslbench.report.files import slug
 from sslbench.report.wording import Labels, counted
 
 
@@ -9,9 +10,9 @@ def page_sheets(album: dict) -> tuple[Sheet, ...]:
     """All sheets of thumbnails, each once. Raises UserError where the album is not what its rule writes."""
     try:
         return tuple(
-            Sheet(_sheet(place, part), part["columns"], part["rows"], part["webp_base64"])
+            Sheet(f"{place}-{key}", part["columns"], part["rows"], part["webp_base64"])
             for place, pack in enumerate(_packs(album))
-            for part in album["packs"][pack].values()
+            for key, part in album["packs"][pack].items()
         )
     except (KeyError, TypeError) as error:
         raise UserError(f"album: has no {error}; delete album.json and run again") from None
@@ -21,22 +22,18 @@ def _packs(album: dict) -> list[str]:
     return sorted(album.get("packs", {}))
 
 
-def _sheet(place: int, part: dict) -> str:
-    return f"{place}-{part['tile']}-{part['count']}"
-
-
 class Tiles:
     """The thumbnails of one dataset by their numbers."""
 
     def __init__(self, album: dict, dataset: str) -> None:
         name = album["datasets"][dataset]["pack"]
         self._place, parts = _packs(album).index(name), album["packs"][name]
-        self._parts = [parts[key] for key in ("large", "small") if key in parts]
+        self._parts = {key: parts[key] for key in ("large", "small") if key in parts}
 
     def tile(self, number: int, title: str, tone: str = "") -> Tile:
-        for part in self._parts:
+        for key, part in self._parts.items():
             if number < part["count"]:
-                return Tile(_sheet(self._place, part), number % part["columns"], number // part["columns"], title, tone)
+                return Tile(f"{self._place}-{key}", number % part["columns"], number // part["columns"], title, tone)
             number -= part["count"]
         raise UserError("album: a thumbnail is missing; delete album.json and run again")
 
@@ -67,7 +64,7 @@ def strips(album: dict, dataset: str, labels: Labels) -> tuple[Block, ...]:
         "full frame, one of another class a dashed frame and a cross. The test pictures were drawn by lot, once, and "
         f"are too few to rank by: {best} has the most right, {max(right)} of {most}."
     )
-    return (Strips(caption, told, queries, tuple(rows)),)
+    return (Strips(caption, told, queries, tuple(rows), slug("neighbours", dataset)),)
 
 
 def named(of: dict, labels: Labels) -> str:

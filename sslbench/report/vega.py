@@ -6,13 +6,10 @@ here varies between two runs: no hashed names, no clock, numbers of fixed length
 """
 
 import functools
-import hashlib
 import json
 import re
 import string
-from collections.abc import Iterable
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import altair
@@ -20,7 +17,7 @@ import vl_convert
 from markupsafe import Markup, escape
 
 from sslbench.report.content import Figure
-from sslbench.report.files import write_text
+from sslbench.report.files import slug
 
 DIGITS = 5  # significant, of every number in a specification
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"  # the first is in vl-convert; the next two are as wide
@@ -32,9 +29,7 @@ _TEMPLATES = resources.files("sslbench.report") / "templates"
 @functools.cache
 def palette() -> dict[str, tuple[str, str]]:
     """Role -> its colour in the light and in the dark scheme, as the page has them."""
-    found = [
-        dict(re.findall(r"--([\w-]+):\s*(#[0-9a-f]{6})\b", _template(f"{name}.css"))) for name in ("light", "dark")
-    ]
+    found = [dict(re.findall(r"--([\w-]+):\s*(#[0-9a-f]{6})\b", template(f"{name}.css"))) for name in ("light", "dark")]
     return {role: tuple(scheme[role] for scheme in found) for role in _ROLES}
 
 
@@ -116,19 +111,9 @@ def standalone(block: Figure) -> str:
     return f"{block.svg[:start]}{title}{style}{paper}{block.svg[start:]}\n"
 
 
-def write_drawings(figures: Iterable[Figure], folder: Path) -> None:
-    """Write every figure's SVG file into ``folder``, and remove those of figures that are no more."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {folder / f"{block.name}.svg": standalone(block) for block in figures}
-    for old in set(folder.glob("*.svg")) - set(files):
-        old.unlink()
-    for path, text in files.items():
-        write_text(path, text)
-
-
 def style() -> str:
     """Rules that give the page's variables to the colours of its charts, drawn still or live."""
-    return _template("charts.css") + "".join(_rule(role, f"var(--{role})", "figure[data-chart] ") for role in palette())
+    return template("charts.css") + "".join(_rule(role, f"var(--{role})", "figure[data-chart] ") for role in palette())
 
 
 # Whose the script is; their licences ask that a copy says so.
@@ -141,7 +126,7 @@ _LICENCE = (
 @functools.cache
 def bundle() -> str:
     """Vega, Vega-Lite, vega-embed and charts.js, which draws the figures live: one classic script, no import."""
-    boot = string.Template(_template("charts.js"))
+    boot = string.Template(template("charts.js"))
     script = vl_convert.javascript_bundle(boot.substitute(theme=_canonical(theme())))
     # In a function of its own: the bundle's hundreds of short names would be the page's.
     # Only what would end the element is escaped: "</" alone also stands in regular expressions.
@@ -149,16 +134,7 @@ def bundle() -> str:
     return _LICENCE + f"(function(){{{ended}}})();".replace("<!--", "<\\!--")
 
 
-def slug(*names: str) -> str:
-    """An id and file name for ``names``: readable, and different for different names."""
-    if all(re.fullmatch(r"[a-z0-9.]+(-[a-z0-9.]+)*", name) for name in names):
-        return "--".join(names)
-    digest = hashlib.sha256("\0".join(names).encode()).hexdigest()[:6]
-    plain = ["-".join(re.findall(r"[a-z0-9]+", name.lower()))[:40] for name in names]
-    return "--".join([*filter(None, plain), digest])
-
-
-def _template(name: str) -> str:
+def template(name: str) -> str:
     return (_TEMPLATES / name).read_text(encoding="utf-8")
 
 

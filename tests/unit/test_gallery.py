@@ -12,7 +12,7 @@ from PIL import Image
 from sslbench import registry
 from sslbench.data.packed import Pictures
 from sslbench.report import gallery as module
-from sslbench.report import steps
+from sslbench.report import steps, webp
 from sslbench.report.gallery import DRAWS, GAP, LARGEST, ROWS, TILE, VIEWS, choose, gallery
 from sslbench.transforms import spec
 
@@ -59,10 +59,10 @@ def test_every_transform_gets_small_webps_and_equal_runs_write_equal_bytes(tmp_p
 
 
 def test_even_pure_noise_fits(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "QUALITIES", module.QUALITIES[-2:])
+    monkeypatch.setattr(webp, "QUALITIES", webp.QUALITIES[-2:])
     noise = np.random.default_rng(0).integers(0, 256, (ROWS * TILE, (VIEWS + 1) * TILE, 3), dtype=np.uint8)
     row = Image.fromarray(noise[:TILE])  # of one operation, and there are seldom more than eight
-    assert sum(map(len, module._encoded([Image.fromarray(noise), *[row] * 8]))) <= LARGEST
+    assert sum(map(len, webp.encoded([Image.fromarray(noise), *[row] * 8], LARGEST))) <= LARGEST
 
 
 def test_a_view_without_augmentation_shows_the_original_in_its_true_colours(tmp_path, monkeypatch):

@@ -82,7 +82,7 @@ rule album:
 
 
 rule report:
-    """The page, in HTML and in Markdown."""
+    """The page in HTML, and the same in Markdown with its charts and pictures."""
     input:
         report=rules.collect.output.report,
         gallery=rules.gallery.output,

@@ -105,7 +105,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(small_pack, tmp_pa
     for _ in range(100):
         process = processes().Process(target=train_slowly, args=(settings, small_pack, tmp_path / "killed"))
         process.start()
-        process.join(chance.uniform(0.05, 0.6) * (1 + kills / 10))  # longer and longer, should the machine be busy
+        process.join(chance.uniform(0.05, 0.6) * (1 + kills / 3))  # longer and longer, should the machine be busy
         if process.exitcode == 0:
             break
         process.kill()

@@ -9,6 +9,7 @@ import functools
 import json
 import re
 import string
+from html import unescape
 from importlib import resources
 from typing import Any
 
@@ -21,6 +22,7 @@ from sslbench.report.files import slug
 
 DIGITS = 5  # significant, of every number in a specification
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"  # the first is in vl-convert; the next two are as wide
+_WIDER = 0.16  # DejaVu Sans, which a bare Linux has, than those
 SIZE = 11  # px of text, where a chart does not say otherwise
 _ROLES = ("ink", "faint", "rule", "grid", "paper", "accent", "bad", *(f"s{i}" for i in range(8)))
 _TEMPLATES = resources.files("sslbench.report") / "templates"
@@ -97,15 +99,24 @@ def drawing(spec: str, name: str) -> Markup:
     body = re.sub(r'<path d="(?:M0,0h[^"]*)?"(?: [\w-]+="none")*/>', "", body)
     body = _ungrouped(body)
     body = re.sub(r'((?<= id=")|(?<=url\(#)|(?<=href="#))(?=[\w-])', f"{name}-", body)
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size[1]} {size[2]}" '
-    return Markup(f'{head}width="{size[1]}" height="{size[2]}" font-family="{FONT}" font-size="{SIZE}">{body}')
+    room = _room(body)
+    wide = f"{float(size[1]) + room:g}"
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{-room} 0 {wide} {size[2]}" '
+    return Markup(f'{head}width="{wide}" height="{size[2]}" font-family="{FONT}" font-size="{SIZE}">{body}')
+
+
+def _room(body: str) -> int:
+    """px that labels which end at an axis may need on its left, where the reader has none but wider fonts."""
+    labels = re.findall(r'<text text-anchor="end"[^>]*>([^<]*)<', body)
+    return round(max((len(unescape(label)) for label in labels), default=0) * SIZE * 0.55 * _WIDER)
 
 
 def standalone(block: Figure) -> str:
     """A figure as an SVG file that reads on any ground: it brings its paper, and follows the reader's scheme."""
     dark = "".join(_rule(role, dark, "") for role, (_, dark) in palette().items())
     style = f"<style>@media (prefers-color-scheme: dark){{{dark}}}</style>"
-    paper = f'<rect width="100%" height="100%" fill="{colour("paper")}"/>'
+    left = re.search(r'viewBox="(\S+)', block.svg)[1]
+    paper = f'<rect x="{left}" width="100%" height="100%" fill="{colour("paper")}"/>'
     start = block.svg.index(">") + 1
     title = f"<title>{escape(block.caption)}</title>"
     return f"{block.svg[:start]}{title}{style}{paper}{block.svg[start:]}\n"

@@ -285,6 +285,17 @@ def test_without_javascript_everything_is_there_and_nothing_that_would_not_work(
     assert page.locator("main details[open]").count() == 1
 
 
+def test_no_label_of_a_still_chart_is_cut_in_the_fonts_that_are_here(opened) -> None:
+    page = opened(java_script_enabled=False, viewport={"width": 1300, "height": 800})
+    labels = page.locator(".still svg text[text-anchor=end]")
+    assert labels.count() > 20
+    out = labels.evaluate_all(
+        "them => them.map(t => [t.textContent, t.getBoundingClientRect().left - "
+        "t.ownerSVGElement.getBoundingClientRect().left]).filter(([, room]) => room < 0)"
+    )
+    assert out == []
+
+
 def test_the_keyboard_reaches_everything_and_focus_is_seen(opened) -> None:
     page = opened()
     page.keyboard.press("Tab")

@@ -21,13 +21,16 @@ demo-all: $(READY)
 	$(SNAKEMAKE) --configfile configs/demo-all.yaml
 	@echo "The report: $(CURDIR)/reports/demo-all/report.html"
 
+# A process for every core, each with whole files, the longest first: see tests/conftest.py.
+SIDE_BY_SIDE := --numprocesses auto --dist loadfile --no-loadscope-reorder
+
 test: $(READY)
-	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile
+	$(VENV)/bin/python -m pytest $(SIDE_BY_SIDE)
 
 # All tests with their long forms: many kills, faults and hostile inputs. Their tables: docs/reliability.md.
 test-long: $(READY)
 	rm -f tally.jsonl
-	SSLBENCH_TALLY=$(CURDIR)/tally.jsonl $(VENV)/bin/python -m pytest -m "long or not long" --numprocesses auto --dist loadfile
+	SSLBENCH_TALLY=$(CURDIR)/tally.jsonl $(VENV)/bin/python -m pytest -m "long or not long" $(SIDE_BY_SIDE)
 	$(VENV)/bin/python -m tests.faults.reliability tally.jsonl
 
 # On a Slurm of one node that the tests start and stop, as root; a missing one is installed where apt-get is.

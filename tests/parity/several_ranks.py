@@ -1,13 +1,16 @@
 """Two steps of every method in float64 on one process or several: what test_several_devices.py compares.
 
-As a program, ``several_ranks.py RANK WORLD PORT FILE CASE...`` is one of the processes, and writes what it found in
-these cases to FILE.
+As a program, ``several_ranks.py WORLD PORT FOLDER CASE...`` is all of the processes, and each writes what it found in
+these cases to FOLDER/RANK.pt.
 """
 
+import multiprocessing
 import sys
 from types import SimpleNamespace
 
+import lightning_fabric  # noqa: F401 - before the processes part, or each would import it
 import torch
+from timm.models.resnet import BasicBlock
 from torch import Tensor
 
 from sslbench import registry
@@ -21,8 +24,10 @@ from sslbench.methods.synchronised import synchronise
 from tests.conformance.test_methods import LEARNED, facts, small_options, variants
 from tests.unit.method_batches import make_batch
 
-SIZE, BATCH, STEPS = 64, 8, 2
-NARROW = {"test_resnet": {"channels": (8, 12, 16, 24)}, "test_vit": {"embed_dim": 24, "depth": 2, "num_heads": 3}}
+SIZE, BATCH, STEPS = 32, 8, 2
+# Few norms, since each exchanges its statistics. A map of 4 x 4.
+FEW_NORMS = {"block": BasicBlock, "channels": (8, 8, 8, 8), "stem_type": "", "output_stride": 8}
+NARROW = {"test_resnet": FEW_NORMS, "test_vit": {"embed_dim": 24, "depth": 2, "num_heads": 3}}
 TASKS = {"rotation": {"turns": "one"}, "dcl": {"tiles": 2, "reach": 1}, "lorot": {}}
 
 
@@ -125,9 +130,19 @@ def trained(it: Case) -> list[dict[str, dict[str, Tensor]]]:
     return found
 
 
-if __name__ == "__main__":
+def work(rank: int, world: int, port: int, folder: str, names: list[str]) -> None:
     torch.set_num_threads(1)
-    rank, world, port = map(int, sys.argv[1:4])
-    file, *names = sys.argv[4:]
     with joined(rank, world, cuda=False, port=port):
-        torch.save({name: trained(CASES[name]) for name in names}, file)
+        torch.save({name: trained(CASES[name]) for name in names}, f"{folder}/{rank}.pt")
+
+
+if __name__ == "__main__":
+    ranks, meet = map(int, sys.argv[1:3])
+    told = (ranks, meet, sys.argv[3], sys.argv[4:])
+    fork = multiprocessing.get_context("fork")  # torch is imported once, and has started no thread yet
+    processes = [fork.Process(target=work, args=(rank, *told)) for rank in range(ranks)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    sys.exit(any(process.exitcode for process in processes))

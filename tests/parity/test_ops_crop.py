@@ -49,17 +49,24 @@ def test_crops_are_bit_equal_to_torchvisions_resized_crop_on_uint8(pictures, siz
         assert torch.equal(resized[i], expected), (i, box)
 
 
+def batch_of(picture: torch.Tensor, n: int) -> Pictures:
+    """The same square picture n times."""
+    side = picture.shape[1]
+    pixels = picture.permute(1, 2, 0).reshape(-1)
+    return Pictures(pixels, torch.zeros(n).long(), *[torch.full((n,), side)] * 2, side, side)
+
+
 def test_native_crops_are_bit_equal_to_torchs_for_every_length_and_size():
     """Noise, so that a single weight that is rounded otherwise shows."""
     seed = torch.Generator().manual_seed(0)
     picture = torch.randint(0, 256, (3, 400, 400), generator=seed, dtype=torch.uint8)
     n = 400
-    batch = Pictures(
-        picture.permute(1, 2, 0).reshape(-1), torch.zeros(n).long(), *[torch.full((n,), 400)] * 2, 400, 400
-    )
+    batch = batch_of(picture, n)
     length = torch.arange(1, n + 1)
     boxes = {"top": n - length, "left": torch.zeros(n).long(), "height": length, "width": length.flip(0)}
     for size in (1, 8, 31, 64, 96, 128, 160, 192, 224, 255):
+        if size == 128:  # at large sizes odd heights and even widths, every length on one axis: half the time
+            batch, boxes = batch_of(picture, n // 2), {name: values[::2] for name, values in boxes.items()}
         assert torch.equal(natively(batch, boxes, size), picture_by_picture(batch, boxes, size)), size
 
 

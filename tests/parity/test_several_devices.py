@@ -34,17 +34,9 @@ def pair(tmp_path_factory, request) -> list[dict]:
     folder, port = tmp_path_factory.mktemp("ranks"), _free_port()
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     program = Path(__file__).with_name("several_ranks.py")
-    processes = [
-        subprocess.Popen(
-            [sys.executable, program, str(rank), "2", str(port), folder / f"{rank}.pt", *names],
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in (0, 1)
-    ]
-    words = [process.communicate(timeout=600)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(words)
+    command = [sys.executable, program, "2", str(port), folder, *names]
+    done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
     return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
 
 

@@ -9,13 +9,17 @@ from sslbench.backbones import Backbone
 from sslbench.methods.base import Batch, Method
 
 
-def build(name: str, backbone: str, size: int, options: dict, seed: int = 0) -> Method:
+def build(
+    name: str, backbone: str, size: int, options: dict, seed: int = 0, backbone_options: dict | None = None
+) -> Method:
     """A registered method over a timm network; ``options`` over its defaults, as the engine would hand them over."""
     package = (registry.METHODS | registry.REFERENCES)[name]
     settings = registry.load(f"{package}.settings").Settings()
     defaults = settings.model_dump(mode="json", exclude={"recipe"})
     torch.manual_seed(seed)
-    model = registry.load(f"{package}.model:Model")(Backbone(backbone, {}, size), defaults | options, size)
+    model = registry.load(f"{package}.model:Model")(
+        Backbone(backbone, backbone_options or {}, size), defaults | options, size
+    )
     model.input_size = size
     return model
 

@@ -1,7 +1,7 @@
 """The one table of all benchmarks, and the page that keeps it."""
 
 import json
-import subprocess
+import runpy
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -78,17 +78,15 @@ def test_the_docs_are_written_from_a_whole_run_only(tmp_path):
     assert summary.replaced(page, json.loads((docs / "performance.json").read_text())) == page
 
 
-def test_every_script_of_the_run_takes_the_shared_flags_and_those_it_is_given():
+def test_every_script_of_the_run_takes_the_shared_flags_and_those_it_is_given(monkeypatch, capsys):
     for script in {job.script for job in run_all.jobs(["--archive", "x"], 2)}:
         if not (ROOT / "benchmarks" / f"{script}.py").exists():
             continue
-        shown = subprocess.run(
-            [sys.executable, "-m", f"benchmarks.{script}", "--help"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
+        monkeypatch.setattr(sys, "argv", [script, "--help"])
+        with pytest.raises(SystemExit) as ended:  # as python -m runs it, with what this process has imported
+            runpy.run_module(f"benchmarks.{script}", run_name="__main__")
+        shown = capsys.readouterr().out
+        assert not ended.value.code
         given = {word for job in run_all.jobs(["--archive", "x"], 2) if job.script == script for word in job.arguments}
         for flag in {"--repeats", "--json", "--quick"} | {word for word in given if word.startswith("--")}:
             assert flag in shown, (script, flag)

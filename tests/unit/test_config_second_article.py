@@ -37,7 +37,9 @@ def test_the_second_article_is_crossed_with_two_transforms_at_the_first_ones_set
 
 def test_the_claims_grid_adds_what_they_compare_with_and_trains_nothing_of_the_article_again() -> None:
     claims, article = planned("second-article-claims.yaml"), planned("second-article.yaml")
-    assert {(cell.folder, cell.text) for cell in article.runnable} < {(cell.folder, cell.text) for cell in claims.runnable}
+    assert {(cell.folder, cell.text) for cell in article.runnable} < {
+        (cell.folder, cell.text) for cell in claims.runnable
+    }
     large = next(cell for cell in claims.runnable if cell.model.name == "simclr-large")
     assert large.settings["train"] | {"batch_size": 256} == claims.cells[0].settings["train"]
     still = [cell.settings["recipe"] for cell in claims.cells if cell.model.name.endswith("no-momentum")]

@@ -43,10 +43,10 @@ def shortly(cases: Iterable, few: Iterable) -> list:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 8 MB in memory."""
+    """A disk of 16 MB in memory."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=8m,mode=777", "tmpfs", str(disk)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=16m,mode=777", "tmpfs", str(disk)]
     if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode != 0:
         pytest.skip("only root may mount a small disk, and not in every container")
     yield disk

@@ -24,12 +24,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
     """Whole files, and those that share a set-up together, to one process."""
     from xdist.scheduler import LoadFileScheduling
 
-    class ByRoom(LoadFileScheduling):
+    class ByFile(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = super()._split_scope(nodeid)
             return "tiny grid" if Path(file).name in _TINY_GRID else file
 
-    return ByRoom(config, log)
+    return ByFile(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

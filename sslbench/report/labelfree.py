@@ -73,7 +73,7 @@ def _agreement(rows: dict, report: dict, labels: Labels) -> tuple[Block, ...]:
         items.append(f"{_TITLES[name]}: {told}{_choice(pairs, labels)}")
     left_out = len(grid) - len(same)
     text = (
-        f"Over {counted(len(same), 'row')} with {network[0]} at {network[-1]} px"
+        f"Over {counted(len(same), 'row')} with {_said(*network)}"
         + (f" ({counted(left_out, 'row')} with other networks left out: widths differ)" if left_out else "")
         + ". p-values are Kendall's, corrected for three measures; rows that share a method or a transform are not "
         "independent, so they are, if anything, too small."
@@ -83,6 +83,10 @@ def _agreement(rows: dict, report: dict, labels: Labels) -> tuple[Block, ...]:
 
 def _network(cells: list[dict]) -> tuple:
     return tuple(cells[0]["protocol"][key] for key in NETWORK)
+
+
+def _said(backbone: str, options: str, size: int) -> str:
+    return f"{backbone}{f' ({options})' if options else ''} at {size} px"
 
 
 def _told(one: Agreement | None, p: float, level: float, n: int) -> str:

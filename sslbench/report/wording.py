@@ -56,7 +56,7 @@ def _plain(key: str, value: object) -> str:
     if key == "auxiliary":  # task -> its options
         told = (f"{task} at {of['weight']}" if "weight" in (of or {}) else task for task, of in (value or {}).items())
         return f"auxiliary {' and '.join(told) or 'none'}"
-    if key in ("recipe", "training") and isinstance(value, dict) and value:
+    if key in ("recipe", "training", "backbone_options") and isinstance(value, dict) and value:
         return ", ".join(_plain(*item) for item in value.items())
     if key == "alpha":
         return f"α={value:.2f}" if isinstance(value, float) else f"α={value}"

@@ -4,7 +4,7 @@ As a program, ``several_ranks.py WORLD PORT FOLDER CASE...`` is all of the proce
 these cases to FOLDER/RANK.pt.
 """
 
-import multiprocessing
+import multiprocessing.connection
 import sys
 from types import SimpleNamespace
 
@@ -140,9 +140,12 @@ if __name__ == "__main__":
     ranks, meet = map(int, sys.argv[1:3])
     told = (ranks, meet, sys.argv[3], sys.argv[4:])
     fork = multiprocessing.get_context("fork")  # torch is imported once, and has started no thread yet
-    processes = [fork.Process(target=work, args=(rank, *told)) for rank in range(ranks)]
+    # daemon: gone with this process, which ends at the first failure; the others would wait for the one that failed.
+    processes = [fork.Process(target=work, args=(rank, *told), daemon=True) for rank in range(ranks)]
     for process in processes:
         process.start()
-    for process in processes:
-        process.join()
+    while alive := [process for process in processes if process.exitcode is None]:
+        multiprocessing.connection.wait([process.sentinel for process in alive])
+        if any(process.exitcode for process in processes):
+            break
     sys.exit(any(process.exitcode for process in processes))

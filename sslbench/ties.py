@@ -8,6 +8,7 @@ for all pairs that there are, so no fewer than before count as tied by the choic
 """
 
 import itertools
+import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ class Pair(NamedTuple):
     low: float  # this pair's own interval, at the confidence asked for
     high: float
     p: float
-    adjusted: float  # p after Holm, over the pairs that stand together
+    adjusted: float  # p after Holm, over the pairs that stand together; after Bonferroni where not all are compared
     error: float  # standard error of the difference
     freedom: float  # its degrees of freedom; infinite for one seed each
     discordant: float  # share of pictures on which the two differ (in any seed)
@@ -43,15 +44,12 @@ class Pairs(NamedTuple):
     n: int  # test pictures
     found: dict
     prior: seeds.Prior  # what the seeds of all models say of any one's
+    level: float  # 1 - confidence: who leads, and so which pairs were compared, is decided at it
+    complete: bool  # whether every pair was to be compared, and Holm's correction made
 
     @property
     def possible(self) -> int:
         return len(self.names) * (len(self.names) - 1) // 2
-
-    @property
-    def complete(self) -> bool:
-        """Whether every pair was compared."""
-        return len(self.found) == self.possible
 
     def between(self, a: Hashable, b: Hashable) -> Pair:
         """a against b, whichever of them is the more accurate."""
@@ -65,7 +63,8 @@ class Pairs(NamedTuple):
         wanted = set(names)
         kept = [name for name in self.names if name in wanted]
         found = {pair: self.found[pair] for pair in itertools.combinations(kept, 2)}
-        return Pairs(kept, {name: self.accuracy[name] for name in kept}, self.n, _adjusted(found), self.prior)
+        accuracy = {name: self.accuracy[name] for name in kept}
+        return self._replace(names=kept, accuracy=accuracy, found=_adjusted(found))
 
     def apart(self, level: float = 0.05) -> set:
         """(better, worse) for the pairs that differ."""
@@ -116,12 +115,13 @@ def all_pairs(
         return _compared(pairs, tables, right, sums, prior, confidence)
 
     possible = len(names) * (len(names) - 1) // 2
-    if len(names) <= MOST:
+    complete = len(names) <= MOST
+    if complete:
         found = _adjusted(compared(itertools.combinations(names, 2)))
     else:
         found = _with_leaders(names, compared, possible, 1 - confidence)
     accuracy = {name: tables[name].mean for name in names}
-    return Pairs(names, accuracy, max(sizes, default=0), found, prior)
+    return Pairs(names, accuracy, max(sizes, default=0), found, prior, 1 - confidence, complete)
 
 
 def _with_leaders(names: list, compared: Callable, possible: int, level: float) -> dict:
@@ -192,12 +192,14 @@ class Rank(NamedTuple):
 def tie_groups(correct: Mapping[Hashable, np.ndarray] | Pairs, level: float = 0.05) -> list[Rank]:
     """Rank models on the same test pictures so that those which cannot be told apart from a group's best share a rank.
 
-    All pairs are compared and their p-values adjusted together (Holm). The most accurate model leads the first group;
-    its members are the models that do not differ significantly from it. The best of the remaining models leads the
-    next group, and so on.
+    All pairs are compared and their p-values adjusted together (Holm); of more than MOST models, those with leaders
+    alone, adjusted for all pairs (Bonferroni). The most accurate model leads the first group; its members are the
+    models that do not differ significantly from it. The best of the remaining models leads the next group, and so on.
 
     All pairs enter the correction, not only those with the leader: who leads is seen from the same data, so the pairs
-    in question are the most extreme of all. P(equal models are split anywhere) is thus at most ``level``.
+    in question are the most extreme of all. P(equal models are split anywhere) is thus at most ``level``, with either
+    correction. Bonferroni's parts no more from a leader, so the first group holds all that Holm's does, and may hold
+    more; later groups may then have other leaders, and so other members.
 
     "Cannot be told apart" is not transitive. Two models of different groups may be indistinguishable from each other;
     and a group may hold a model less accurate than a later group's leader, where its predictions overlap less with its
@@ -209,8 +211,14 @@ def tie_groups(correct: Mapping[Hashable, np.ndarray] | Pairs, level: float = 0.
 
     Returns:
         By rank, then falling accuracy, then name.
+
+    Raises ValueError for pairs that are not complete and were chosen at another level: theirs has other leaders.
     """
     pairs = correct if isinstance(correct, Pairs) else all_pairs(correct, 1 - level)
+    if not pairs.complete:
+        if not math.isclose(level, pairs.level, rel_tol=1e-9):
+            raise ValueError(f"pairs were compared with the leaders at level {pairs.level:g}, not {level:g}")
+        level = pairs.level
     apart = pairs.apart(level)
     ranks, remaining = [], pairs.names
     while remaining:

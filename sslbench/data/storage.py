@@ -116,6 +116,19 @@ def _replace(path: Path, content: bytes) -> None:
             return
 
 
+def drop_half(beside: Path) -> None:
+    """Remove the half that a killed write_whole left, unless a process is writing it now."""
+    with contextlib.suppress(OSError), beside.open("r+b") as file:
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        except OSError:
+            pass  # a file system without locks, as below
+        if stands(file, beside):
+            beside.unlink()
+
+
 def _wait_for_lock(handle: int) -> None:
     with contextlib.suppress(OSError):  # a file system without locks: two runs at once are then the user's risk
         fcntl.flock(handle, fcntl.LOCK_EX)

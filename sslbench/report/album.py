@@ -4,7 +4,6 @@ Reads report.json, the cells' look.json and predictions.parquet, and the packs. 
 """
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from sslbench.errors import UserError
 from sslbench.report import confusions
 from sslbench.report.collect import cell_folder
 from sslbench.report.files import read_json
+from sslbench.report.limits import place
 from sslbench.report.reading import features_origin
 from sslbench.report.sheets import Pack, sheets
 
@@ -25,6 +25,7 @@ LOOKED = "look.json"
 LARGEST = 240_000  # bytes of one pack's thumbnails, as text
 TOGETHER = 2_000_000  # of all packs'
 ROWS = 14  # entries of a dataset up to which all are shown; else each model's best
+MODELS = 24  # of them at most, those of the best rank
 
 
 class Shown(NamedTuple):
@@ -43,6 +44,7 @@ def album(report_json: Path, results: Path, out_json: Path) -> None:
     {name: {pack, titles, queries: [{tile, label}], strips: [{model, transform, seed, tiles [queries, k], labels}],
     points: {tiles, labels}, maps: [{model, transform, seed, xy, explained, alike}], confusion}}, where confusion is
     {model, transform, seed, n, matrix or null, pairs: [{true, guess, count, of, example, like}]}, its last two tiles.
+    A dataset whose entries are not all shown also has cut: {of: entries, models, shown: models}, references apart.
     Equal inputs write equal bytes. Raises UserError where a pack contradicts itself or a file is damaged.
     """
     report = _read(report_json)
@@ -68,7 +70,7 @@ def _dataset(report: dict, name: str, results: Path) -> dict:
     judge = report["datasets"].get(judges[0]) if judges else None
     if judge is None or not (Path(judge["pack"]) / "manifest.json").is_file():
         return {}
-    shown = list(_shown(report, name, results, judge["manifest"].get("content_sha256", "")))
+    shown, cut = _shown(report, name, results, judge["manifest"].get("content_sha256", ""))
     if not shown:
         return {}
     pack = Pack(Path(judge["pack"]))
@@ -84,12 +86,17 @@ def _dataset(report: dict, name: str, results: Path) -> dict:
         "large": large,
         "small": first["map"]["indices"],
         "shown": shown,
+        "cut": cut,
         "confusion": confusion,
     }
 
 
-def _shown(report: dict, name: str, results: Path, content: str) -> Iterator[Shown]:
-    """The entries that are shown, the most accurate first and the references last, with looks at the same pictures."""
+def _shown(report: dict, name: str, results: Path, content: str) -> tuple[list[Shown], dict]:
+    """The entries that are shown, the most accurate first and the references last, with looks at the same pictures.
+
+    Of many, those of each model's best; of many models, those of the best rank, in that order. Second: what album()
+    calls cut, {} where nothing is left out.
+    """
     cells = {(c["model"], c["transform"], c["seed"]): c for c in report["cells"] if c["dataset"] == name}
     found = []
     for entry in report["entries"]:
@@ -103,12 +110,18 @@ def _shown(report: dict, name: str, results: Path, content: str) -> Iterator[Sho
                 found.append(Shown(entry, cell, folder, look))
                 break
     grid = sorted((one for one in found if one.entry["kind"] == "grid"), key=lambda one: -one.cell["top1"]["value"])
-    if len(grid) > ROWS:
-        grid = list({one.cell["model"]: one for one in reversed(grid)}.values())[::-1]
-        grid.sort(key=lambda one: -one.cell["top1"]["value"])
+    models, entries = {one.cell["model"] for one in grid}, len(grid)
+    if entries > ROWS:
+        if len(models) > MODELS:
+            grid.sort(key=lambda one: place(one.entry))
+        firsts: dict[str, Shown] = {}
+        for one in grid:
+            firsts.setdefault(one.cell["model"], one)
+        grid = [*firsts.values()][:MODELS]
+    cut = {"of": entries, "models": len(models), "shown": len(grid)} if len(grid) < entries else {}
     found = [*grid, *(one for one in found if one.entry["kind"] != "grid")]
     alike = [(_pictures(one.look)) for one in found]
-    return (one for one, pictures in zip(found, alike, strict=True) if pictures == alike[0])
+    return [one for one, pictures in zip(found, alike, strict=True) if pictures == alike[0]], cut
 
 
 def _pictures(look: dict) -> tuple:
@@ -171,7 +184,7 @@ def _numbered(dataset: dict, tiles: dict[int, int]) -> dict:
             for name, one in zip(named, shown, strict=True)
         ],
         "confusion": confusion,
-    }
+    } | ({"cut": dataset["cut"]} if dataset["cut"] else {})
 
 
 def _read(path: Path) -> dict:

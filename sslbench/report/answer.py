@@ -7,7 +7,6 @@ Every sentence is computed, and none claims more than the paired tests at the re
 from collections import Counter
 from statistics import median
 
-from sslbench import ties
 from sslbench.report import limits
 from sslbench.report.content import Block, Paragraph, Span, Text, Verdict, spans
 from sslbench.report.evidence import NETWORK
@@ -204,8 +203,7 @@ def _power(report: dict, dataset: str, ranked: int, pictures: int) -> str:
     if smallest is None:
         return ""
     pairs = ranked * (ranked - 1) // 2
-    if ranked > ties.MOST:
-        compared = limits.compared(ranked)
+    if compared := limits.compared(ranked):
         return f"{compared}. A true difference below about {100 * smallest:.1f} points would often go unseen."
     return (
         f"With {pictures:,} test pictures and {counted(pairs, 'pair')} compared, a true difference below about "
@@ -269,8 +267,8 @@ def _method(report: dict, grid: list[dict]) -> tuple[Block, ...]:
     )
     text += _split(grid)
     ranked = Counter(e["name"][0] for e in grid if e["dataset_rank"])
-    few = max(ranked.values(), default=0) <= ties.MOST
-    compared = "compared" if few else "compared (Bonferroni's over all there are, where not all were)"
+    many = limits.compared(max(ranked.values(), default=0))
+    compared = "compared (Bonferroni's over all there are, where not all were)" if many else "compared"
     decided = (
         " Ties are decided by paired tests on the stored predictions with Holm's correction over all pairs "
         f"{compared}; stale and collapsed cells are left out. A tie is not a proof of equality. An interval of a "

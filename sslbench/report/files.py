@@ -22,10 +22,16 @@ def write_text(path: Path, text: str) -> None:
     write_whole(path, text.encode("utf-8", "backslashreplace"))
 
 
+def drawable(text: str) -> str:
+    """``text`` as XML and UTF-8 can hold it: vl-convert ends the process where a label has anything else."""
+    whole = text.encode("utf-8", "backslashreplace").decode()
+    return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]", "\ufffd", whole)
+
+
 def slug(*names: str) -> str:
     """An id and file name for ``names``: readable, and different for different names."""
     if all(re.fullmatch(r"[a-z0-9.]+(-[a-z0-9.]+)*", name) for name in names):
         return "--".join(names)
-    digest = hashlib.sha256("\0".join(names).encode()).hexdigest()[:6]
+    digest = hashlib.sha256("\0".join(names).encode("utf-8", "surrogatepass")).hexdigest()[:6]
     plain = ["-".join(re.findall(r"[a-z0-9]+", name.lower()))[:40] for name in names]
     return "--".join([*filter(None, plain), digest])

@@ -4,7 +4,7 @@ It stands by dataset and rank, and is read so without scripts; the page's script
 """
 
 from sslbench import across as datasets_together
-from sslbench.report import families
+from sslbench.report import families, limits
 from sslbench.report.content import Block, Cell, Column, Paragraph, Part, Row, Span, Table, Text
 from sslbench.report.tables import Notes, collapsed, suspicious
 from sslbench.report.wording import ABSENT, Labels, accuracy, counted, difference, interval, listed, share_of
@@ -21,7 +21,7 @@ def leaderboard(report: dict, labels: Labels) -> tuple[Block, ...]:
         return ()
     axes, notes = _axes(entries), Notes()
     shown = [part for part in _PARTS if part.wanted(entries)]
-    columns = [Column("Model", "text", choice=True), *(part.column(axes) for part in shown)]
+    columns = [Column("Model", "text", choice=True), *(part.column(axes, entries) for part in shown)]
     rows = []
     for entry in entries:
         cells = [Cell((labels.model(entry["name"][1]),))]
@@ -49,9 +49,9 @@ def across(report: dict, labels: Labels) -> tuple[Part, ...]:
         return ()
     level = 1 - report["confidence"]
     found = datasets_together.across(whole, level)
-    rows = []
+    rows, between = [], ", " if len(found.nemenyi) > 26 else ""  # AB is the 28th group, or the first two
     for key in found.names:
-        letters = "".join(chr(ord("A") + i % 26) for i, bar in enumerate(found.nemenyi) if key in bar)
+        letters = between.join(letter(i) for i, bar in enumerate(found.nemenyi) if key in bar)
         figures = [Cell((accuracy(value),)) for value in whole[key]]
         rows.append(
             Row(
@@ -71,6 +71,12 @@ def across(report: dict, labels: Labels) -> tuple[Part, ...]:
             (Paragraph(_over_all(found, len(scores) - len(whole), level)), Table(caption, tuple(columns), tuple(rows))),
         ),
     )
+
+
+def letter(place: int) -> str:
+    """A to Z, then AA, AB, ..., ZZ, AAA."""
+    before, last = divmod(place, 26)
+    return (letter(before - 1) if before else "") + chr(ord("A") + last)
 
 
 def _over_all(found: datasets_together.Across, left_out: int, level: float) -> str:
@@ -100,8 +106,10 @@ class _Figure:
         has = _KNOWN.get(self.title)
         return has is None or any(has(entry) for entry in entries)
 
-    def column(self, axes: dict[str, tuple[float, float]]) -> Column:
+    def column(self, axes: dict[str, tuple[float, float]], entries: list[dict]) -> Column:
         hint = "scale by dataset" if self.title == "Interval" and len(axes) > 1 else self.hint
+        if self.title == "Rank" and (ranked := [e for e in entries if e["dataset_rank"]]):
+            hint = self.hint * any(not limits.compared(e["dataset_of"]) for e in ranked)
         return Column(self.title, self.kind, hint, **self.more)
 
     def cell(
@@ -279,10 +287,16 @@ def _about(report: dict, entries: list[dict]) -> str:
     percent = f"{100 * report['confidence']:g} %"
     ks = sorted({k for e in entries for k in e["knn"]}, key=int)
     neighbours = f" kNN stands for k = {listed(ks)}, one below the other." if len(ks) > 1 else ""
-    ranks = (
-        f"Entries of a dataset that share a rank cannot be told apart from the best of them at {percent}; below it "
-        "stands the range of ranks that the comparisons leave open."
-    )
+    ranks = f"Entries of a dataset that share a rank cannot be told apart from the best of them at {percent}"
+    ranged = "below it stands the range of ranks that the comparisons leave open"
+    sizes = {e["name"][0]: e["dataset_of"] for e in entries if e["dataset_rank"]}
+    many = {name: told for name, of in sizes.items() if (told := limits.compared(of))}
+    if not many:
+        ranks += f"; {ranged}."
+    else:
+        where = "" if len(many) == len(sizes) else f"On {listed(list(many))}: "
+        ranks += f"; {ranged}, where all pairs were compared. {where}" if where else ". "
+        ranks += f"{next(iter(many.values()))}."
     return f"{ranks}{neighbours} Bars share one scale in each dataset. Small numbers lead to notes below the table."
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from sslbench import ties
 from sslbench.report.charts import cost
-from sslbench.report.content import Block, Folded, Paragraph, Section, Table
+from sslbench.report.content import Block, Folded, Paragraph, Row, Section, Table
 from sslbench.report.wording import counted, listed
 
 ENTRIES = 400  # of the grid on one page, references apart
@@ -52,6 +52,19 @@ def told(report: dict, sections: Iterable[Section]) -> list[Section]:
     return found
 
 
+def pictured(cut: dict) -> str:
+    """What the pictures of a dataset leave out, from album.json's cut; "" where nothing."""
+    if not cut:
+        return ""
+    what = "each model's best"
+    if cut["shown"] < cut["models"]:
+        what = f"the best of each of {cut['shown']} of {cut['models']:,} models, those of the best rank"
+    return (
+        f" Of {counted(cut['of'], 'entry', 'entries')} with pictures, here is {what}, and the references; the figures "
+        "of all stand in entries.csv and cells.csv, under Downloads."
+    )
+
+
 def compared(ranked: int) -> str:
     """How the entries of a dataset were compared, where they are too many for all pairs; "" where all pairs were."""
     if ranked <= ties.MOST:
@@ -78,7 +91,7 @@ def _shortened(report: dict, choose: Callable[[list[dict], int], list[dict]]) ->
             grouped.setdefault(entry["name"][0], []).append(entry)
     kept = set()
     for entries in grouped.values():
-        chosen = entries if len(entries) <= most else choose(sorted(entries, key=_place), most)
+        chosen = entries if len(entries) <= most else choose(sorted(entries, key=place), most)
         kept |= {tuple(entry["name"]) for entry in chosen}
     return report | {
         "entries": [e for e in report["entries"] if e["kind"] != "grid" or tuple(e["name"]) in kept],
@@ -88,21 +101,24 @@ def _shortened(report: dict, choose: Callable[[list[dict], int], list[dict]]) ->
     }
 
 
-def _place(entry: dict) -> tuple:
+def place(entry: dict) -> tuple:
+    """What a dataset's entries are sorted by, the best first: by rank, and accuracy within one."""
     value = entry["top1"]["value"]
     return entry["dataset_rank"] or float("inf"), -(value if value is not None else -1.0), entry["name"]
 
 
 def _whole_models(entries: list[dict], most: int) -> list[dict]:
-    """``entries``: best first. A first model that is too large by itself gives its best."""
+    """``entries``: best first. The first model is always there, with its best where it is too large by itself."""
     of: dict[str, list[dict]] = {}
     for entry in entries:
         of.setdefault(entry["name"][1], []).append(entry)
     chosen: list[dict] = []
     for mine in of.values():
-        if len(chosen) + len(mine) <= most:
+        if not chosen:
+            chosen = mine[:most]
+        elif len(chosen) + len(mine) <= most:
             chosen += mine
-    return chosen or next(iter(of.values()))[:most]
+    return chosen
 
 
 def _line_first(entries: list[dict], most: int) -> list[dict]:
@@ -131,11 +147,24 @@ def _notice(report: dict, anchor: str) -> Paragraph:
 
 
 def _cut(block: Block) -> Block:
-    """A table's first ROWS rows, with a note that says so; its references stay."""
+    """A table's first ROWS rows, with a note that says so; its references stay, footnotes of the others go."""
     if isinstance(block, Folded):
         return replace(block, blocks=tuple(map(_cut, block.blocks)))
     if not isinstance(block, Table) or len(block.rows) <= ROWS:
         return block
     rows = [*block.rows[:ROWS], *(row for row in block.rows[ROWS:] if row.kind == "reference")]
     note = f"Shown are {len(rows):,} of {len(block.rows):,} rows, the first ones and the references."
-    return replace(block, rows=tuple(rows), notes=(*block.notes, note))
+    used, before = _referred(rows), _referred(block.rows)
+    kept = [number for number in range(1, len(block.notes) + 1) if number in used or number not in before]
+    numbers = {old: new for new, old in enumerate(kept, start=1)}
+    rows = [
+        replace(
+            row, cells=tuple(replace(c, notes=tuple(map(numbers.get, c.notes))) if c.notes else c for c in row.cells)
+        )
+        for row in rows
+    ]
+    return replace(block, rows=tuple(rows), notes=(*(block.notes[number - 1] for number in kept), note))
+
+
+def _referred(rows: Iterable[Row]) -> set[int]:
+    return {number for row in rows for cell in row.cells for number in cell.notes}

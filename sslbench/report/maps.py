@@ -11,7 +11,8 @@ from markupsafe import Markup, escape
 from sslbench.errors import UserError
 from sslbench.report import vega
 from sslbench.report.content import Block, Maps
-from sslbench.report.files import slug
+from sslbench.report.files import drawable, slug
+from sslbench.report.limits import pictured
 from sslbench.report.strips import Tiles, named
 from sslbench.report.wording import Labels, listed
 
@@ -53,7 +54,7 @@ def maps(album: dict, dataset: str, labels: Labels) -> tuple[Block, ...]:
         "below: what lies apart here is apart, but what lies together may be apart in a direction that is not shown. "
         f"So the share of pictures whose nearest other picture is of their class is given with it. Classes: "
         f"{listed([titles[label] for label in classes])}."
-    )
+    ) + pictured(found.get("cut", {}))
     shown = tuple(tiles.tile(n, titles[label]) for n, label in zip(points["tiles"], points["labels"], strict=True))
     legend = tuple(titles[label] for label in classes)
     return (Maps(caption, told, legend, tuple(drawings), shown, slug("map", dataset)),)
@@ -137,6 +138,5 @@ def _style(classes: int) -> str:
 
 def _short(text: str, most: int) -> Markup:
     """A name as XML may hold it, on one line of at most ``most`` characters."""
-    flat = " ".join(text.encode("utf-8", "backslashreplace").decode().split())
-    plain = re.sub(r"[\x00-\x1f\x7f\ufffe\uffff]", "\ufffd", flat)
+    plain = " ".join(drawable(text).split())
     return escape(plain if len(plain) <= most else plain[: most - 1] + "…")

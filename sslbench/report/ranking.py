@@ -1,8 +1,8 @@
 """From cells to entries (one per dataset, model and transform, over its seeds), and which of them tie.
 
 Only finished, current, uncollapsed cells of the grid are ranked. Entries are compared in pairs on the same test
-pictures, with Holm's correction over all pairs compared; entries that cannot be told apart from the best share rank 1.
-The tests are those of sslbench/ties.py, which also says what is compared where entries are too many for all pairs.
+pictures, with Holm's correction over all pairs (Bonferroni's, and no range of ranks, where entries are too many for all
+pairs: sslbench/ties.py, whose the tests are); entries that cannot be told apart from the best share rank 1.
 """
 
 import hashlib

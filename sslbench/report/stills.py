@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from sslbench.data.storage import refused, write_whole
+from sslbench.data.storage import drop_half, refused, write_whole
 from sslbench.errors import UserError
 from sslbench.report import maps, vega
 from sslbench.report.content import Block, Confusions, Maps, Page, Pictures, Strips, Tile, blocks, still
@@ -38,10 +38,13 @@ def write(page: Page, folder: Path) -> set[str]:
 
 
 def sweep(folder: Path, kept: set[str]) -> None:
-    """Remove the files of an earlier rendering, once no Markdown refers to them."""
+    """Remove the files of an earlier rendering, once no Markdown refers to them, and halves that a killed one left."""
     for old in [*folder.glob("*.svg"), *folder.glob("*.webp")]:
         if old.name not in kept:
             old.unlink(missing_ok=True)
+    for kind in ("svg", "webp"):
+        for half in folder.glob(f".*.{kind}.tmp"):
+            drop_half(half)
 
 
 def files(page: Page) -> dict[str, bytes]:

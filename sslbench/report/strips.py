@@ -3,6 +3,7 @@
 from sslbench.errors import UserError
 from sslbench.report.content import Block, Sheet, Strip, Strips, Tile
 from sslbench.report.files import slug
+from sslbench.report.limits import pictured
 from sslbench.report.wording import Labels, counted
 
 
@@ -63,7 +64,7 @@ def strips(album: dict, dataset: str, labels: Labels) -> tuple[Block, ...]:
         "Nearest by the cosine of the frozen features, from the left and the top. A neighbour of the same class has a "
         "full frame, one of another class a dashed frame and a cross. The test pictures were drawn by lot, once, and "
         f"are too few to rank by: {best} has the most right, {max(right)} of {most}."
-    )
+    ) + pictured(found.get("cut", {}))
     return (Strips(caption, told, queries, tuple(rows), slug("neighbours", dataset)),)
 
 

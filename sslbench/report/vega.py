@@ -18,7 +18,7 @@ import vl_convert
 from markupsafe import Markup, escape
 
 from sslbench.report.content import Figure
-from sslbench.report.files import slug
+from sslbench.report.files import drawable, slug
 
 DIGITS = 5  # significant, of every number in a specification
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"  # the first is in vl-convert; the next two are as wide
@@ -87,7 +87,7 @@ def figure(
     if usermeta:
         spec["usermeta"] = usermeta
     text = _canonical(spec)
-    return Figure(Markup(text), drawing(text, slug(*name)), caption, told, slug(*name))
+    return Figure(Markup(text), drawing(text, slug(*name)), drawable(caption), drawable(told), slug(*name))
 
 
 def drawing(spec: str, name: str) -> Markup:
@@ -150,7 +150,7 @@ def template(name: str) -> str:
 
 
 def _canonical(value: object) -> str:
-    """JSON with sorted keys and short numbers that may stand inside a script element."""
+    """JSON with sorted keys, short numbers and texts that can be drawn, which may stand inside a script element."""
     text = json.dumps(_short(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
@@ -160,6 +160,8 @@ def _short(value: object) -> object:
         return {key: _short(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_short(item) for item in value]
+    if isinstance(value, str):
+        return drawable(value)
     if isinstance(value, float):
         number = float(f"{value:.{DIGITS}g}")
         return int(number) if number.is_integer() and abs(number) < 1e9 else number

@@ -173,6 +173,42 @@ def test_of_many_entries_each_models_best_is_shown_and_the_first_seed_stands_for
     assert shown == [("simclr", "baseline", 0), ("byol", "simclr", 0)]
 
 
+def test_of_many_models_those_of_the_best_rank_are_shown_with_the_references_and_both_captions_say_so(
+    seen, monkeypatch
+):
+    monkeypatch.setattr(module, "ROWS", 3)
+    monkeypatch.setattr(module, "MODELS", 2)
+    told = "Of 4 entries with pictures, here is the best of each of 2 of 3 models, those of the best rank"
+    for model in ("vicreg", "random"):
+        seen.tree.model(model, model, "reference" if model == "random" else "non-contrastive")
+    for model, transform, right in (
+        ("simclr", "baseline", 0.5), ("simclr", "simclr", 0.1), ("byol", "baseline", 0.9), ("vicreg", "baseline", 0.7),
+        ("random", "none", 0.1),
+    ):  # fmt: skip
+        seen.cell(model, transform, right)
+    report = seen.tree.report()
+    ranks = {"byol": None, "vicreg": 2, "simclr": 1}  # the most accurate is not ranked: collapsed, say
+    for entry in report["entries"]:
+        entry["dataset_rank"] = ranks.get(entry["name"][1])
+    (seen.tree.out / "report.json").write_text(json.dumps(report))
+    album(seen.tree.out / "report.json", seen.tree.results, seen.tree.out / "album.json")
+    found = json.loads((seen.tree.out / "album.json").read_text())["datasets"]["nette"]
+    assert found["cut"] == {"of": 4, "models": 3, "shown": 2}
+    for kind in ("strips", "maps"):
+        shown = [(one["model"], one["transform"]) for one in found[kind]]
+        assert shown == [("simclr", "baseline"), ("vicreg", "baseline"), ("random", "none")]
+    seen.tree.report()  # with its own ranks again
+    for text in pages(seen):
+        assert text.count(told) == 2 and "entries.csv" in text.split(told)[1][:150]
+    monkeypatch.setattr(module, "MODELS", 3)
+    assert made(seen)["datasets"]["nette"]["cut"] == {"of": 4, "models": 3, "shown": 3}
+    html, text = pages(seen)
+    assert html.count("Of 4 entries with pictures, here is each model&#39;s best, and the references") == 2
+    monkeypatch.setattr(module, "ROWS", 4)
+    assert "cut" not in made(seen)["datasets"]["nette"]
+    assert not any("entries with pictures" in text for text in pages(seen))
+
+
 def test_a_damaged_pack_is_one_line(seen):
     seen.cell("simclr", "baseline", 0.6)
     (seen.tree.root / "data/packed/nette/labels.npy").write_bytes(b"")

@@ -52,3 +52,13 @@ def test_with_several_seeds_the_page_says_what_the_luck_of_training_and_of_pictu
     _, text = tree.pages()
     found = re.search(r"by ([\d.]+) points from seed to seed, and by ([\d.]+) points with the choice", text)
     assert 5.5 < float(found[1]) <= 6.0 and 1.4 < float(found[2]) < 1.7
+
+
+@pytest.mark.parametrize(("networks", "said"), [(("resnet18", "resnet50"), False), (("resnet18", "resnet18"), True)])
+def test_an_entry_of_two_networks_is_below_its_start_only_if_each_starts_are_known(tree, networks, said):
+    tree.model("random", "random", "reference", title="Random initialisation")
+    tree.finish(tree.cell("nette", "random", "none", epochs=0), right_for(1000, 500), LABELS)
+    tree.finish(tree.cell("nette", "simclr", "baseline"), right_for(1000, 600), LABELS)
+    for seed, network in enumerate(networks):
+        tree.finish(tree.cell("nette", "byol", "baseline", seed, backbone=network), right_for(1000, 300 + seed), LABELS)
+    assert ("Worse than the same network untrained" in tree.pages()[1]) == said

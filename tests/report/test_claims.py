@@ -303,6 +303,24 @@ def test_the_second_articles_claims_on_planted_cells() -> None:
     assert world.decide()["no-collapse"]["verdict"] == "contradicted"
 
 
+def test_a_method_with_a_part_taken_out_is_not_held_against_supervised_training() -> None:
+    world = World(n=400)
+    world.report["models"] |= {
+        "supervised": {"method": "supervised", "options": {}}, "student": {"method": "dino", "options": {"publish": "student"}},
+        "headless": {"method": "simclr", "options": {"head": "none"}},
+        "still": {"method": "byol", "options": {"recipe": {"ema_start": 0.0}}},
+        "mocov1": {"method": "moco", "options": {"head": "linear"}},
+    }  # fmt: skip
+    for model in ("simclr", "mocov1", "headless", "student", "still"):
+        world.add(model, "baseline", 0.7, home=False)
+    world.add("supervised", "baseline", 0.7, home=False, kind="reference")
+    compared = [c["about"] for c in world.decide()["supervised"]["comparisons"]]
+    assert sorted(about.partition(": ")[2] for about in compared) == [
+        "mocov1 less supervised",
+        "simclr less supervised",
+    ]
+
+
 def test_the_claims_grid_has_what_every_claim_of_the_second_article_compares() -> None:
     plan, world = planned("second-article-claims.yaml"), World(n=400)
     report = plan.report()

@@ -8,6 +8,10 @@ import pytest
 from scipy import stats as scipy_stats
 from test_page import Read, right
 
+from sslbench import ties
+from sslbench.report import leaderboard
+from sslbench.report.wording import Labels
+
 
 @pytest.fixture
 def full(tree, labels):
@@ -159,3 +163,66 @@ def test_several_seeds_speak_of_other_seeds_and_pictures(tree) -> None:
     for row in board(html)[1]:
         found = spread["nette", row["Model"].lower(), "baseline"]
         assert row["Interval"] == f"{found['low']:.3f}–{found['high']:.3f}" and row["Top-1"].endswith("3 seeds")
+
+
+MANY = "More than 3 entries are ranked: each was compared with the leaders"
+
+
+@pytest.mark.parametrize("apart", [1, 100])
+def test_of_too_many_entries_for_all_pairs_the_page_names_the_correction_and_leaves_ranges_open(
+    tree, labels, monkeypatch, apart
+) -> None:
+    """Four entries where all pairs are compared up to three: alike, or each its own leader, so all pairs are met."""
+    for i, (model, transform) in enumerate((m, t) for m in ("simclr", "byol") for t in ("baseline", "simclr")):
+        tree.finish(tree.cell("nette", model, transform), right(1000, 800 - apart * i), labels)
+    html, few = tree.pages()
+    monkeypatch.setattr(ties, "MOST", 3)
+    led, many = tree.pages()
+    ranks = [row["Rank"] for row in board(html)[1]]
+    assert [row["Rank"] for row in board(led)[1]] == [rank.split()[0] for rank in ranks]
+    assert ranks == (["1 1–4"] * 4 if apart == 1 else ["1", "2", "3", "4"])
+    assert [Read(page).table("entries on")[0][2] for page in (html, led)] == ["Rank possible", "Rank"]
+    assert "below it stands the range of ranks that the comparisons leave open. kNN" in few and MANY not in few
+    assert "below it stands" not in many and "at 95 %. " + MANY in many  # on the leaderboard
+    assert (
+        f"{MANY} of its rank and of those above it, Bonferroni's correction made for all pairs; the range of " in many
+    )
+    assert len(re.findall(MANY, many)) == 2 and "With 1,000 test pictures and 6 pairs compared" not in many
+    assert "With 1,000 test pictures and 6 pairs compared" in few
+    for text, of, no in ((few, "Holm", "Bonferroni"), (many, "Bonferroni", "Holm")):
+        assert f"differs after {of}'s correction over all pairs" in text and f"differs after {no}" not in text
+    assert "Lines at the right" not in many
+    told = "all pairs compared (Bonferroni's over all there are, where not all were)"
+    assert told in many and told not in few and "Bonferroni" not in few
+
+
+def test_where_one_dataset_alone_has_too_many_entries_the_leaderboard_says_which(tree, labels, monkeypatch) -> None:
+    tree.dataset("woof", "imagewoof2-160", 12_954, 10)
+    for i, (model, transform) in enumerate((m, t) for m in ("simclr", "byol") for t in ("baseline", "simclr")):
+        tree.finish(tree.cell("nette", model, transform), right(1000, 800 - i), labels)
+        if i < 2:
+            tree.finish(tree.cell("woof", model, transform), right(1000, 800 - i), labels)
+    monkeypatch.setattr(ties, "MOST", 3)
+    html, text = tree.pages()
+    assert f"leave open, where all pairs were compared. On nette: {MANY}" in text
+    assert [row["Rank"] for row in board(html)[1]] == ["1"] * 4 + ["1 1–2"] * 2
+    assert Read(html).table("entries on")[0][3] == "Rank possible"
+
+
+def test_groups_beyond_the_alphabet_have_letters_of_their_own() -> None:
+    """70 models in one order on ten datasets: two share a letter if and only if they are as close as the text says."""
+    entries = [
+        {"name": [f"d{d}", f"m{m:02}", "t"], "dataset_rank": 1 + m, "top1": {"value": 0.9 - 0.01 * m}}
+        for d in range(10)
+        for m in range(70)
+    ]
+    report = {"entries": entries, "cells": [], "confidence": 0.95, "models": {f"m{m:02}": {} for m in range(70)}}
+    (part,) = leaderboard.across(report, Labels(report))
+    told, table = part.blocks
+    critical = float(re.search(r"critical difference, ([\d.]+) mean ranks", str(told.text))[1])
+    groups = [set(row.cells[2].lines[0].split(", ")) for row in table.rows]
+    assert len(set().union(*groups)) > 26 and {"A", "Z", "AA", "AB"} <= set().union(*groups)
+    for a in range(70):
+        for b in range(a + 1, 70):
+            assert bool(groups[a] & groups[b]) == (b - a <= critical)
+    assert [leaderboard.letter(i) for i in (0, 25, 26, 51, 52, 701, 702)] == ["A", "Z", "AA", "AZ", "BA", "ZZ", "AAA"]

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import itertools
 import re
 import zipfile
 from base64 import b64decode
@@ -125,6 +126,44 @@ def test_a_long_table_is_cut_with_a_note_that_says_so_and_keeps_its_references()
     cut = section.blocks[0]
     assert [row.kind for row in cut.rows] == [""] * limits.ROWS + ["reference"] * 2
     assert cut.notes == ("a note", "Shown are 1,002 of 1,203 rows, the first ones and the references.")
+
+
+def test_footnotes_of_rows_that_are_cut_go_and_the_others_are_still_those_of_their_cells(monkeypatch):
+    monkeypatch.setattr(limits, "ROWS", 2)
+    numbers = ((3,), (), (1, 4), (4, 3), (2,))  # the last row is a reference
+    rows = [Row((Place(("m",)), Place((str(i),), notes=of)), "reference" * (i == 4)) for i, of in enumerate(numbers)]
+    table = Table("t", (Column("m"), Column("n")), tuple(rows), ("of 2", "of 4", "of 0 and 3", "of 2 and 3", "of all"))
+    (section,) = limits.told({"entries": []}, [Section("x", "X", (table,))])
+    cut = section.blocks[0]
+    assert cut.notes[:-1] == ("of 4", "of 0 and 3", "of all") and cut.notes[-1].startswith("Shown are 3 of 5 rows")
+    said = {row.cells[1].lines[0]: [cut.notes[n - 1] for n in row.cells[1].notes] for row in cut.rows}
+    assert said == {"0": ["of 0 and 3"], "1": [], "4": ["of 4"]}
+
+
+def entry(model: str, transform: int, value: float, rank: int) -> dict:
+    return {"name": ["d", model, str(transform)], "kind": "grid", "dataset_rank": rank, "top1": {"value": value}}
+
+
+@pytest.mark.parametrize("most", [1, 4, 10])
+def test_the_best_model_is_always_shown_and_never_more_than_its_share(monkeypatch, most):
+    monkeypatch.setattr(limits, "ENTRIES", most)
+    for sizes in itertools.product((1, 3, 4, 11), repeat=3):
+        entries = [
+            entry(f"m{place}", i, 0.9 - 0.1 * place - 0.001 * i, place + 1)
+            for place, size in enumerate(sizes)
+            for i in range(size)
+        ]
+        if sum(sizes) <= most:
+            continue
+        kept = limits.models({"entries": entries[::-1], "cells": []})["entries"]
+        names = sorted(e["name"][1:] for e in kept)
+        assert len(kept) <= most
+        own = [name for name in names if name[0] == "m0"]
+        assert sorted(own) == sorted(["m0", str(i)] for i in range(min(sizes[0], most)))
+        for place in (1, 2):  # whole, or left out because it no longer fitted
+            mine = sum(name[0] == f"m{place}" for name in names)
+            before = sum(name[0] < f"m{place}" for name in names)
+            assert mine == (sizes[place] if before + sizes[place] <= most else 0)
 
 
 def test_tables_too_large_for_a_link_stand_in_the_archive_and_the_page_says_where(small, monkeypatch):

@@ -1,6 +1,7 @@
 """The pictures beside the Markdown: all there and no more, of the same data as the page, and safe to name and to read."""
 
 import base64
+import fcntl
 import io
 import json
 import re
@@ -8,13 +9,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import altair
 import numpy as np
 import pytest
 from PIL import Image
 
 from sslbench.errors import UserError
+from sslbench.report import vega
 from sslbench.report.album import album
 from sslbench.report.page import render
+from sslbench.report.stills import sweep
 from tests.report.seen import Seen
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -49,7 +53,7 @@ def seen(tmp_path_factory, new_tree):
     (out / "gallery.json").write_text(json.dumps(GALLERY))
     made.album = json.loads((out / "album.json").read_text())
     (out / "report-charts").mkdir()
-    for name in ("neighbours--nette--77.webp", "map--gone--0.svg"):
+    for name in ("neighbours--nette--77.webp", "map--gone--0.svg", ".map--gone--1.svg.tmp", ".confused--a--0.webp.tmp"):
         (out / "report-charts" / name).write_bytes(b"of yesterday")
     drawn(out, out)
     return made
@@ -92,6 +96,24 @@ def test_every_picture_of_the_markdown_is_there_opens_and_none_is_left_over(seen
             assert Image.open(path).format == "WEBP"
     assert {path.name.split("--")[0] for path in folder.iterdir()} >= {"transform", "neighbours", "map", "confused"}
     assert {path.parent for path in seen.tree.out.rglob("*.webp")} == {folder}  # of "../up", too
+
+
+def test_a_half_that_another_process_is_writing_stays(tmp_path) -> None:
+    (tmp_path / ".b.svg.tmp").write_bytes(b"killed")
+    with (tmp_path / ".a.svg.tmp").open("wb") as writing:
+        fcntl.flock(writing, fcntl.LOCK_EX)
+        sweep(tmp_path, set())
+        assert [path.name for path in tmp_path.iterdir()] == [".a.svg.tmp"]
+    sweep(tmp_path, set())
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_charts_file_opens_whatever_its_caption_and_its_name_hold() -> None:
+    chart = altair.Chart().mark_point().encode(x="n:N")
+    block = vega.figure(chart, [{"n": "a\x00b"}], "of \x0c and \udce9", "told \x01", ("kind", "caf\udce9"))
+    root = ElementTree.fromstring(vega.standalone(block))
+    assert root.find(f"{SVG}title").text == "of \ufffd and \\udce9" and block.told == "told \ufffd"
+    assert "a\ufffdb" in [text.text for text in root.iter(f"{SVG}text")] and block.name.isascii()
 
 
 def test_equal_results_give_equal_bytes(seen, tmp_path) -> None:

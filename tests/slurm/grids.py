@@ -30,6 +30,11 @@ class OnSlurm(Project):
     def __init__(self, folder: Path, overlay: dict, cluster: Cluster) -> None:
         super().__init__(folder, overlay)
         self.cluster = cluster
+        self.earlier = {job["id"] for job in cluster.history()}
+
+    def history(self) -> list[dict[str, str]]:
+        """The cluster's jobs since this project was made: others ran on it before."""
+        return [job for job in self.cluster.history() if job["id"] not in self.earlier]
 
     def slurm(self, *arguments: str) -> subprocess.CompletedProcess:
         """Run with profiles/slurm, as docs/clusters.md says."""

@@ -38,11 +38,10 @@ def test_the_demonstration_ends_in_the_same_report_as_a_local_run(cluster, tmp_p
     here, there = OnSlurm(tmp_path / "here", demo(), cluster), OnSlurm(tmp_path / "there", demo(), cluster)
     local = here.snakemake()
     assert local.returncode == 0, local.stdout[-3000:] + local.stderr[-6000:]
-    before = len(cluster.history())
     done = there.slurm("--retries", "20", "--default-resources", UNWARNED)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     assert results(there) == results(here)
-    long = [job for job in cluster.history()[before:] if job["what"].startswith("rule_pretrain_wildcards_limited_long")]
+    long = [job for job in there.history() if job["what"].startswith("rule_pretrain_wildcards_limited_long")]
     assert "TIMEOUT" in {job["state"] for job in long}
     resumed = json.loads((there.folder / "results/limited/long/simclr/seed0/ledger.json").read_text())["resumed"]
     assert resumed

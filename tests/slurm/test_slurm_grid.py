@@ -63,7 +63,7 @@ def run(cluster, tmp_path_factory):
 
 
 def jobs(run, what: str) -> list[dict[str, str]]:
-    return [job for job in run[1].cluster.history() if job["what"].startswith(what)]
+    return [job for job in run[1].history() if job["what"].startswith(what)]
 
 
 def test_the_results_are_those_of_a_local_run_byte_for_byte(run):
@@ -88,7 +88,7 @@ def test_each_job_asks_for_what_the_config_gives_its_rule_and_dataset(run):
         re.sub(r"_wildcards_(drawn|limited)?.*", r" \1", job["what"]).strip(): tuple(
             job[key] for key in ("partition", "limit", "memory", "gpus")
         )
-        for job in run[1].cluster.history()
+        for job in run[1].history()
     }
     assert asked == {
         "rule_pack": ("cpu", "00:05:00", "600M", ""),
@@ -106,7 +106,7 @@ def test_each_job_asks_for_what_the_config_gives_its_rule_and_dataset(run):
 def test_slurms_logs_stay_for_the_jobs_that_failed_and_hold_our_line(run):
     _, there, _ = run
     logs = list((there.folder / "logs/slurm").rglob("*.log"))
-    failed = [job for job in run[1].cluster.history() if job["state"] != "COMPLETED"]
+    failed = [job for job in run[1].history() if job["state"] != "COMPLETED"]
     assert {log.stem for log in logs} == {job["id"] for job in failed}
     stopped = [log for log in logs if "sslbench: stopped by SIGTERM after step" in log.read_text()]
     assert stopped

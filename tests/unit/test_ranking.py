@@ -146,6 +146,26 @@ def test_cells_on_the_same_pictures_hold_one_list_of_them(tmp_path):
     known = {}
     for seed, first in enumerate((0, 0, 5)):
         written(tmp_path, ("d", "a", "t", seed), np.ones(20, bool), first=first)
-    series = [ranking.read_correct(tmp_path / f"d-a-t-{seed}.parquet", known) for seed in range(3)]
-    assert series[0].index is series[1].index and len(known) == 2
+    path = tmp_path / "d-a-t-3.parquet"  # the pictures of the first two, but labelled otherwise
+    table = pandas.read_parquet(tmp_path / "d-a-t-0.parquet")
+    table.assign(label=table["label"] + 1).to_parquet(path, index=False)
+    series = [ranking.read_correct(tmp_path / f"d-a-t-{seed}.parquet", known) for seed in range(4)]
+    assert series[0].index is series[1].index and len(known) == 3
     assert list(series[2].index.get_level_values(0)) == list(range(5, 25))
+    assert series[3].index.to_list() == [(i, i % 10 + 1) for i in range(20)] and not series[3].any()
+
+
+def test_a_column_of_too_many_entries_still_hears_what_all_entries_say_of_seeds(tmp_path, monkeypatch):
+    """Three models of several seeds a column: too few to tell of each other, while the six of the dataset do."""
+    cells, correct, rights = grid(tmp_path, {"a": 1, "b": 2, "c": 2, "d": 2}, ("t", "u"), gap=0.16)
+    assert 3 < seeds.FEWEST <= 6
+    whole = ties.all_pairs(rights)
+    monkeypatch.setattr(ties, "MOST", 7)
+    found = {tuple(e["name"]): e["column_range"] for e in ranking.entries(cells, correct, 0.95)}
+    heard, alone = {}, {}
+    for transform in "tu":
+        column = [name for name in rights if name[2] == transform]
+        heard |= {rank.name: [rank.lowest, rank.highest] for rank in ties.tie_groups(whole.among(column))}
+        own = ties.tie_groups({name: rights[name] for name in column})
+        alone |= {rank.name: [rank.lowest, rank.highest] for rank in own}
+    assert found == heard != alone

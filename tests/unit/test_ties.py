@@ -161,3 +161,26 @@ def test_the_bound_is_never_below_the_exact_test_and_so_changes_no_p_value(monke
     found = ties.all_pairs(correct).found
     monkeypatch.setattr(stats, "flip_bound", lambda differences: 2.0)
     assert ties.all_pairs(correct).found == found
+
+
+def test_pairs_with_leaders_alone_are_not_complete_even_if_they_are_all_pairs(monkeypatch):
+    """Far apart, each model leads a rank of its own, and so meets every other; the correction is Bonferroni's."""
+    correct = {f"m{i}": np.arange(900) < 200 * (4 - i) for i in range(4)}
+    assert ties.all_pairs(correct).complete
+    monkeypatch.setattr(ties, "MOST", 3)
+    pairs = ties.all_pairs(correct)
+    assert len(pairs.found) == pairs.possible == 6 and not pairs.complete
+    assert [(rank.rank, rank.lowest, rank.highest) for rank in ties.tie_groups(pairs)] == [
+        (place, None, None) for place in (1, 2, 3, 4)
+    ]
+
+
+def test_pairs_with_the_leaders_of_one_level_are_not_grouped_at_another(monkeypatch):
+    correct = models(np.random.default_rng(9), 8, 1, 400, np.arange(8) / 4)
+    assert ties.tie_groups(ties.all_pairs(correct), 0.2) == ties.tie_groups(correct, 0.2)  # all pairs serve any level
+    monkeypatch.setattr(ties, "MOST", 7)
+    pairs = ties.all_pairs(correct, 0.9)
+    assert ties.tie_groups(pairs, 0.1) == ties.tie_groups(pairs, 1 - 0.9) == ties.tie_groups(correct, 0.1)
+    for level in (0.05, 0.2):
+        with pytest.raises(ValueError, match=f"at level 0.1, not {level}"):
+            ties.tie_groups(pairs, level)

@@ -2,7 +2,7 @@
 
 import altair as alt
 
-from sslbench.report import scales, vega
+from sslbench.report import limits, scales, vega
 from sslbench.report.charts import parts
 from sslbench.report.content import Block
 from sslbench.report.wording import Labels, counted, difference
@@ -37,8 +37,8 @@ def forest_chart(report: dict, dataset: str, labels: Labels) -> tuple[Block, ...
     others = counted(len(rows) - 1, "other")
     least = best["detectable"]
     words = f"Against {named(best)}, on the same test pictures; bars are each pair's own interval at "
-    whole = any(e["dataset_range"] for e in ranked)
-    words += f"{100 * report['confidence']:.0f} %. Filled: differs after {'Holm' if whole else 'Bonferroni'}'s "
+    of = "Bonferroni" if limits.compared(best["dataset_of"]) else "Holm"
+    words += f"{100 * report['confidence']:.0f} %. Filled: differs after {of}'s "
     words += "correction over all pairs; "
     words += f"hollow: does not ({ties} of {others})."
     words += f" The band is what a typical pair shows in fewer than 4 of 5 cases: below {least:.3f}." if least else ""

@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 
 import numpy
-import pandas
 import pytest
 from scipy import stats as scipy_stats
 
@@ -13,89 +12,10 @@ from sslbench import published, stats
 from sslbench.report import claims, contrasts, evidence, verdicts
 from sslbench.report.wording import Labels
 from tests.report.conftest import right_for
-from tests.unit.test_config_second_article import planned
+from tests.report.made_up import TEN, TRANSFORMS, World, costs, planted
 
 SHARED = Path(os.environ.get("SSLBENCH_REAL_DATA", "/nowhere")).parent
 SEEDS = {claims.FIRST: "article-ssl-benchmark.txt", claims.SECOND: "article-state-of-ssl.txt"}
-MODELS = {
-    "barlowtwins": ("barlowtwins", {}), "simclr": ("simclr", {}), "simsiam": ("simsiam", {}), "swav": ("swav", {}),
-    "byol": ("byol", {}), "vicreg": ("vicreg", {}), "moco": ("moco", {}), "dino": ("dino", {}),
-    "vicregl-0.95": ("vicregl", {"alpha": 0.95}), "vicregl-0.75": ("vicregl", {"alpha": 0.75}),
-    "vicregl-0.50": ("vicregl", {"alpha": 0.5}), "vicregl-0.25": ("vicregl", {"alpha": 0.25}),
-}  # fmt: skip
-TEN = [name for name in MODELS if name not in ("moco", "dino")]
-TRANSFORMS = ("baseline", "simclr", "orthogonality", "lorot", "dcl")
-HOME = {"backbone": "resnet18", "backbone_options": "", "input_size": 224, "epochs": 200, "batch_size": 256}
-HOME |= {"precision": "fp32"}
-
-
-class World:
-    """Cells made up in memory: report and predictions as collect would hand them to claims.decide."""
-
-    def __init__(self, n: int = 2000, seeds: int = 1) -> None:
-        self.n, self.seeds, self.rng = n, seeds, numpy.random.default_rng(7)
-        self.hard: dict[str, numpy.ndarray] = {}
-        self.correct: dict = {}
-        self.report = {"entries": [], "cells": [], "datasets": {}, "transforms": {}, "plan": {"composition": None},
-                       "models": {m: {"method": k, "options": dict(o)} for m, (k, o) in MODELS.items()}}  # fmt: skip
-
-    def add(self, model: str, transform: str, accuracy: float, dataset: str = "imagenette2-160", *, minutes: float = 60.0,
-            memory: float = 8.0, home: bool = True, ranked: bool = True, kind: str = "grid", knn: float | None = None,
-            device: str = "NVIDIA H100", **protocol: object) -> dict:  # fmt: skip
-        """One entry; its pictures are hard for all alike, with some luck of its own."""
-        hard = self.hard.setdefault(dataset, self.rng.random(self.n))
-        values = []
-        for seed in range(self.seeds):
-            noisy = numpy.where(self.rng.random(self.n) < 0.3, self.rng.random(self.n), hard)
-            right = pandas.Series(noisy < accuracy)
-            right.index = pandas.MultiIndex.from_arrays([range(self.n), range(self.n)], names=["index", "label"])
-            self.correct[dataset, model, transform, seed] = right
-            values.append(right.mean())
-        beside = {"value": 0.7} if home else {"reason": "epochs 5 (published: 200)"}
-        entry = {
-            "name": [dataset, model, transform], "kind": kind, "states": {"done": self.seeds}, "ranked": ranked,
-            "used": list(range(self.seeds)), "top1": {"value": float(numpy.mean(values))}, "protocols": [HOME | protocol],
-            "published": {"top1": beside}, "knn": {"20": {"top1": accuracy if knn is None else knn}}, "minutes": minutes,
-            "peak_gb": memory, "memory": "GPU", "devices": [device], "classes": 10,
-        }  # fmt: skip
-        self.report["entries"].append(entry)
-        self.report["datasets"].setdefault(dataset, {"source": dataset})
-        self.report["transforms"].setdefault(transform, {"kind": transform, "overrides": {}})
-        self.report["cells"].append(
-            {"dataset": dataset, "evaluated_on": dataset, "model": model, "method": self.report["models"].get(
-                model, {"method": model})["method"], "transform": transform, "seed": 0, "status": "done", "n": self.n,
-             "top1": entry["top1"], "classes": 10, "health": {"verdict": "healthy"}})  # fmt: skip
-        return entry
-
-    def grid(self, accuracy, models=TEN, transforms=TRANSFORMS, **more) -> "World":
-        for model in models:
-            for transform in transforms:
-                self.add(model, transform, accuracy(model, transform), **more)
-        return self
-
-    def decide(self) -> dict[str, dict]:
-        return {v["id"]: v for v in claims.decide(self.report, self.correct, 0.95)["verdicts"]}
-
-
-def planted(sign: int):
-    """The first article's world, or its mirror image."""
-
-    def accuracy(model: str, transform: str) -> float:
-        value = 0.65 + sign * 0.05 * (model.startswith("vicregl") or model == "barlowtwins")
-        return value - sign * 0.06 * (transform in ("lorot", "dcl"))
-
-    return accuracy
-
-
-def costs(world: World, sign: int) -> World:
-    """Minutes and memory as the first article says (+1), or the other way round."""
-    for i, entry in enumerate(world.report["entries"]):
-        _, model, transform = entry["name"]
-        ours, local = model.startswith("vicregl"), transform in ("lorot", "dcl")
-        jitter = 1 + 0.02 * ((i * 7) % 5)
-        entry["minutes"] = 100 * jitter * 2.0 ** (-sign * (ours + local))
-        entry["peak_gb"] = 10 * jitter * 1.5 ** (-sign * (ours + local))
-    return world
 
 
 def test_claims_are_quoted_exactly_in_25_words_or_fewer_and_have_names_of_their_own() -> None:
@@ -273,110 +193,6 @@ def test_the_published_effect_is_the_same_sum_on_the_published_table() -> None:
     assert all(ratio > 1 for ratio in memory.values())  # their own table contradicts that sentence
     times = {t["about"]: t["effect"] for t in found["local-faster"]["theirs"]}
     assert all(ratio < 0.7 for ratio in times.values())
-
-
-def test_the_second_articles_claims_on_planted_cells() -> None:
-    world = World()
-    world.report["models"] |= {
-        "random": {"method": "random", "options": {}}, "supervised": {"method": "supervised", "options": {}},
-        "context": {"method": "contextprediction", "options": {}}, "mocov1": {"method": "moco", "options": {"head": "linear"}},
-        "headless": {"method": "simclr", "options": {"head": "none"}}, "student": {"method": "dino", "options": {"publish": "student"}},
-        "still": {"method": "byol", "options": {"recipe": {"ema_start": 0.0}}},
-    }  # fmt: skip
-    accuracy = {"simclr": 0.66, "byol": 0.74, "dino": 0.75, "moco": 0.73, "context": 0.5, "mocov1": 0.6, "headless": 0.55,
-                "student": 0.68, "still": 0.5}  # fmt: skip
-    for transform, less in (("baseline", 0.0), ("dcl", 0.08)):
-        for model, value in accuracy.items():
-            world.add(model, transform, value - less, home=False)
-    world.add("supervised", "baseline", 0.74, home=False, kind="reference")
-    world.add("random", "none", 0.25, home=False, kind="reference", epochs=0, batch_size=0)
-    world.add("simclr", "baseline", 0.62, "big", home=False)
-    found = world.decide()
-    for name in ("supervised", "teachers", "momentum", "teacher-edge", "no-collapse", "simclr-ahead", "projection-head",
-                 "augmentation-critical", "mid-level", "better-backbone"):  # fmt: skip
-        assert found[name]["verdict"] == "holds", (name, found[name]["evidence"])
-    for name in ("moco-large-batch", "crop-and-colour"):
-        assert found[name]["verdict"] == "not testable", name
-    world.report["cells"][[c["model"] for c in world.report["cells"]].index("dino")]["health"] = {
-        "verdict": "collapsed"
-    }
-    assert world.decide()["no-collapse"]["verdict"] == "contradicted"
-
-
-def test_a_method_with_a_part_taken_out_is_not_held_against_supervised_training() -> None:
-    world = World(n=400)
-    world.report["models"] |= {
-        "supervised": {"method": "supervised", "options": {}}, "student": {"method": "dino", "options": {"publish": "student"}},
-        "headless": {"method": "simclr", "options": {"head": "none"}},
-        "still": {"method": "byol", "options": {"recipe": {"ema_start": 0.0}}},
-        "mocov1": {"method": "moco", "options": {"head": "linear"}},
-    }  # fmt: skip
-    for model in ("simclr", "mocov1", "headless", "student", "still"):
-        world.add(model, "baseline", 0.7, home=False)
-    world.add("supervised", "baseline", 0.7, home=False, kind="reference")
-    compared = [c["about"] for c in world.decide()["supervised"]["comparisons"]]
-    assert sorted(about.partition(": ")[2] for about in compared) == [
-        "mocov1 less supervised",
-        "simclr less supervised",
-    ]
-
-
-def test_the_claims_grid_has_what_every_claim_of_the_second_article_compares() -> None:
-    plan, world = planned("second-article-claims.yaml"), World(n=400)
-    report = plan.report()
-    world.report["models"], world.report["transforms"] = report["models"], report["transforms"]
-    for cell in plan.cells:
-        dataset, model, transform, _ = cell.names
-        train = {key: cell.settings["train"][key] for key in ("epochs", "batch_size")}
-        world.add(model, transform, 0.5, dataset, kind="reference" if cell.reference else "grid", home=False, **train)
-    untested = {v["id"] for v in world.decide().values() if v["verdict"] == "not testable"}
-    firsts = {claim.id for claim in claims.CLAIMS if claim.article == claims.FIRST}
-    assert untested - firsts == {"crop-and-colour"}  # which is configs/composition.yaml's
-    compared = [c["about"] for c in world.decide()["moco-large-batch"]["comparisons"]]
-    assert compared == ["imagenette2-160, simclr: MoCo less SimCLR at batch 1,024"]
-    named = Labels(report).model
-    assert named("simclr-large") == "SimCLR, batch_size 1024" and named("byol-no-momentum") == "BYOL, ema_start 0.0"
-
-
-@pytest.mark.parametrize(("own", "verdict"), [(0.25, "holds"), (0.75, "contradicted"), (None, "not testable")])
-def test_context_prediction_is_held_against_the_start_of_its_own_network(own: float | None, verdict: str) -> None:
-    """Same backbone, other options: the row of training's own network is not its start."""
-    world, patches = World(), {"backbone": "vit", "backbone_options": "patch_size=8"}
-    world.report["models"] |= {name: {"method": "random", "options": {}} for name in ("random", "random-vit")}
-    world.report["models"]["context"] = {"method": "contextprediction", "options": {"training": {"backbone": "vit"}}}
-    world.add("context", "baseline", 0.5, home=False, **patches)
-    world.add("random", "none", 1.0 - (own or 0.5), home=False, kind="reference", epochs=0, backbone="vit")
-    if own is not None:
-        world.add("random-vit", "none", own, home=False, kind="reference", epochs=0, **patches)
-    assert world.decide()["mid-level"]["verdict"] == verdict
-
-
-def test_a_part_taken_out_stands_for_its_method_nowhere_else() -> None:
-    world, ruined = World(), {"recipe": {"ema_start": 0.0, "ema_end": None}}
-    world.report["models"] |= {
-        "dino-still": {"method": "dino", "options": ruined},
-        "dino-student": {"method": "dino", "options": {"publish": "student"}},
-        "headless": {"method": "simclr", "options": {"head": "none"}},
-    }
-    for model, value in {"dino": 0.7, "simclr": 0.6, "dino-still": 0.1, "dino-student": 0.1, "headless": 0.95}.items():
-        world.add(model, "baseline", value, home=False)
-    found = world.decide()["teachers"]["comparisons"][0]
-    assert found["effect"] == pytest.approx(0.1, abs=0.03)
-
-
-def test_large_batches_and_pairs_of_operations_are_found_where_the_grid_has_them() -> None:
-    world = World()
-    world.add("moco", "baseline", 0.7, home=False)
-    world.add("simclr", "baseline", 0.6, home=False, batch_size=1024)
-    names = ["crop", "color", "sobel"]
-    places = [[a if a == b else f"{a}+{b}" for b in names] for a in names]
-    world.report["plan"]["composition"] = {"rows": names, "columns": names, "places": places}
-    for name in {n for row in places for n in row}:
-        world.add("simclr", name, 0.7 if name == "crop+color" else 0.5, "pairs", home=False)
-    found = world.decide()
-    assert found["moco-large-batch"]["verdict"] == "holds"
-    assert found["crop-and-colour"]["verdict"] == "holds"
-    assert "batch 1,024" in found["moco-large-batch"]["comparisons"][0]["about"]
 
 
 def test_a_single_pair_is_the_exact_paired_test() -> None:

@@ -83,6 +83,7 @@ def test_every_script_of_the_run_takes_the_shared_flags_and_those_it_is_given(mo
         if not (ROOT / "benchmarks" / f"{script}.py").exists():
             continue
         monkeypatch.setattr(sys, "argv", [script, "--help"])
+        monkeypatch.delitem(sys.modules, f"benchmarks.{script}", raising=False)  # it is run anew
         with pytest.raises(SystemExit) as ended:  # as python -m runs it, with what this process has imported
             runpy.run_module(f"benchmarks.{script}", run_name="__main__")
         shown = capsys.readouterr().out

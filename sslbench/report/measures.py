@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 from sslbench.report.contrasts import Comparison, accuracies, averaged, mean_gap, ratios
 from sslbench.report.evidence import Block, Entry
+from sslbench.report.wording import counted
 
 Key = tuple[str, str]  # (model as the article prints it, transform)
 Columns = list[tuple[list[Key], list[Key]]]
@@ -203,5 +204,5 @@ def generally(tools: Tools, found: list[Comparison], missing: str, rule: str = "
     seen = dict.fromkeys(
         (b.dataset, b.protocol["backbone"], b.protocol["input_size"], b.protocol["epochs"]) for b in tools.every
     )
-    told = "; ".join(f"{d}: {net}, {size} px, {epochs} epochs" for d, net, size, epochs in seen)
+    told = "; ".join(f"{d}: {net}, {size} px, {counted(epochs, 'epoch')}" for d, net, size, epochs in seen)
     return Outcome(found, rule=rule, scope=told)

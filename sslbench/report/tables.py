@@ -96,7 +96,8 @@ def _uniform(grid: dict) -> str:
     if not grid or _differing(grid):
         return ""
     one = next(iter(grid.values()))["protocols"][0]
-    return f"; {one['backbone']}, {one['epochs']} epochs, batch {one['batch_size']}, input {one['input_size']} px"
+    length = counted(one["epochs"], "epoch")
+    return f"; {one['backbone']}, {length}, batch {one['batch_size']}, input {one['input_size']} px"
 
 
 def _differing(grid: dict) -> set[str]:

@@ -59,18 +59,15 @@ def across(scores: Mapping[Hashable, Sequence[float]], level: float = 0.05) -> A
     p = float(distributions.f.sf(f, k - 1, (k - 1) * (blocks - 1))) if spread else 1.0
     q = float(distributions.studentized_range.ppf(1 - level, k, np.inf)) / math.sqrt(2)
     critical = q * math.sqrt(k * (k + 1) / (6 * blocks))
-    if k > MOST:  # pairs grow with the square; runs by one distance need none of them
-        runs = _runs(ordered, place, critical if p <= level else math.inf)
-        least = min(2.0 ** (1 - blocks) * k * (k - 1) / 2, 1.0)
-        return Across(ordered, place, blocks, f, p, critical, runs, {}, [], least)
+    nemenyi = _runs(ordered, place, critical if p <= level else math.inf)
+    least = min(2.0 ** (1 - blocks) * k * (k - 1) / 2, 1.0)
+    if k > MOST:  # pairs grow with the square
+        return Across(ordered, place, blocks, f, p, critical, nemenyi, {}, [], least)
     pairs = list(itertools.combinations(ordered, 2))
-    far = {(a, b) for a, b in pairs if place[b] - place[a] > critical} if p <= level else set()
     raw = [_signed_rank(np.subtract(scores[a], scores[b])) for a, b in pairs]
     tested = dict(zip(pairs, holm(raw).tolist(), strict=True))
     apart = {pair for pair, each in tested.items() if each <= level}
-    least = min(2.0 ** (1 - blocks) * len(pairs), 1.0)
-    both = (bars(ordered, far), bars(ordered, apart))
-    return Across(ordered, place, blocks, f, p, critical, both[0], tested, both[1], least)
+    return Across(ordered, place, blocks, f, p, critical, nemenyi, tested, bars(ordered, apart), least)
 
 
 def _runs(names: list, place: dict, distance: float) -> list[tuple]:

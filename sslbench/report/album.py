@@ -12,10 +12,9 @@ import pandas
 
 from sslbench import seal
 from sslbench.data.storage import write_whole
-from sslbench.errors import UserError
 from sslbench.report import confusions
 from sslbench.report.collect import cell_folder
-from sslbench.report.files import read_json
+from sslbench.report.files import read_json, read_written
 from sslbench.report.limits import place
 from sslbench.report.reading import features_origin
 from sslbench.report.sheets import Pack, sheets
@@ -47,7 +46,7 @@ def album(report_json: Path, results: Path, out_json: Path) -> None:
     A dataset whose entries are not all shown also has cut: {of: entries, models, shown: models}, references apart.
     Equal inputs write equal bytes. Raises UserError where a pack contradicts itself or a file is damaged.
     """
-    report = _read(report_json)
+    report = read_written(Path(report_json), "collect")
     found = {name: _dataset(report, name, results) for name in report["datasets"]}
     found = {name: dataset for name, dataset in found.items() if dataset}
     packs, numbers = {}, {}
@@ -120,8 +119,7 @@ def _shown(report: dict, name: str, results: Path, content: str) -> tuple[list[S
         grid = [*firsts.values()][:MODELS]
     cut = {"of": entries, "models": len(models), "shown": len(grid)} if len(grid) < entries else {}
     found = [*grid, *(one for one in found if one.entry["kind"] != "grid")]
-    alike = [(_pictures(one.look)) for one in found]
-    return [one for one, pictures in zip(found, alike, strict=True) if pictures == alike[0]], cut
+    return [one for one in found if _pictures(one.look) == _pictures(found[0].look)], cut
 
 
 def _pictures(look: dict) -> tuple:
@@ -185,10 +183,3 @@ def _numbered(dataset: dict, tiles: dict[int, int]) -> dict:
         ],
         "confusion": confusion,
     } | ({"cut": dataset["cut"]} if dataset["cut"] else {})
-
-
-def _read(path: Path) -> dict:
-    report = read_json(Path(path))
-    if not {"cells", "datasets"} <= report.keys():
-        raise UserError(f"{path}: no report that can be read; delete it and run the rule collect again")
-    return report

@@ -9,7 +9,7 @@ from statistics import median
 
 from sslbench.report import limits
 from sslbench.report.content import Block, Paragraph, Span, Text, Verdict, spans
-from sslbench.report.evidence import NETWORK
+from sslbench.report.evidence import network
 from sslbench.report.wording import Labels, accuracy, counted, interval, listed, minutes, points, share_of
 
 _LEFT = {"stale": "not today's", "missing": "not run yet", "failed": "failed", "set aside": "set aside"}
@@ -225,22 +225,22 @@ def _floor(report: dict, dataset: str, labels: Labels) -> str:
 def _below_start(report: dict, dataset: str, ranked: list[dict], labels: Labels) -> str:
     """Entries whose whole interval lies below that of the same network untrained: their training did harm."""
     starts = {
-        network: e["top1"]["low"]
+        start: e["top1"]["low"]
         for e in report["entries"]
         if e["name"][0] == dataset and report["models"][e["name"][1]]["method"] == "random" and e["top1"]["low"]
-        for network in _networks(e)
+        for start in _networks(e)
     }
     worse = [
         labels.entry(e)
         for e in ranked
-        if all(network in starts and e["top1"]["high"] < starts[network] for network in _networks(e))
+        if all(start in starts and e["top1"]["high"] < starts[start] for start in _networks(e))
     ]
     return f"Worse than the same network untrained, though not collapsed: {listed(worse)}." if worse else ""
 
 
 def _networks(entry: dict) -> list[tuple]:
     """What an entry's cells begin from, as evidence.py tells networks apart."""
-    return [tuple(one[key] for key in NETWORK) for one in entry["protocols"]]
+    return [network(one) for one in entry["protocols"]]
 
 
 def _split(grid: list[dict]) -> str:

@@ -1,5 +1,6 @@
 """What decides each claim of the second article; claims.py says why."""
 
+from collections.abc import Callable
 from itertools import combinations
 
 from sslbench.report.contrasts import Comparison, accuracies, orders
@@ -33,6 +34,11 @@ def _ablated(entry: Entry) -> bool:
     return _still(entry) or entry.options.get("publish") == "student" or entry.options.get("head") == "none"
 
 
+def _beside(tools: Tools, about: str, first: Callable, second: Callable, missing: str) -> Outcome:
+    """The mean gap between two kinds of entries of one column; ``missing``: why there is none."""
+    return generally(tools, gap(tools, about, first, second), missing)
+
+
 def supervised(tools: Tools) -> Outcome:
     found = []
     for block in tools.every:
@@ -46,16 +52,17 @@ def supervised(tools: Tools) -> Outcome:
 
 
 def teachers(tools: Tools) -> Outcome:
-    named = sorted({e.key[0] for b in tools.every for e in b.grid() if e.method in TEACHERS})
-    if not {e.method for b in tools.every for e in b.grid()} & {"dino", "moco"}:
+    whole = [e for b in tools.every for e in b.grid() if not _ablated(e)]
+    if not {e.method for e in whole} & {"dino", "moco"}:
         return nothing("the grid has neither DINO nor MoCo, the article's own teachers")
-    found = gap(
+    named = sorted({e.key[0] for e in whole if e.method in TEACHERS})
+    return _beside(
         tools,
         f"{listed(named)} less the others",
         lambda e: e.method in TEACHERS and not _ablated(e),
         lambda e: e.method not in TEACHERS and not _ablated(e),
+        "no column has methods with and without a teacher",
     )
-    return generally(tools, found, "no column has methods with and without a teacher")
 
 
 def momentum(tools: Tools) -> Outcome:
@@ -76,21 +83,20 @@ def momentum(tools: Tools) -> Outcome:
 
 def teacher_edge(tools: Tools) -> Outcome:
     student = {"publish": "student"}
-    found = gap(
+    return _beside(
         tools,
         "DINO's teacher less its student",
         lambda e: e.method == "dino" and not e.options,
         lambda e: e.method == "dino" and e.options == student,
+        "DINO does not stand beside itself with `publish: student`",
     )
-    return generally(tools, found, "DINO does not stand beside itself with `publish: student`")
 
 
 def no_collapse(tools: Tools) -> Outcome:
-
     found, models = [], tools.report["models"]
     for cell in tools.report["cells"]:
         plan = models[cell["model"]]
-        default = not changed(cell["method"], plan.get("options") or {}) if cell["method"] == "dino" else False
+        default = cell["method"] == "dino" and not changed("dino", plan.get("options") or {})
         if default and cell["status"] == "done" and cell["top1"]["value"] is not None and cell["classes"]:
             n, chance = cell["n"], 1 / cell["classes"]
             right = round(cell["top1"]["value"] * n)
@@ -114,13 +120,13 @@ def no_collapse(tools: Tools) -> Outcome:
 
 
 def simclr_ahead(tools: Tools) -> Outcome:
-    found = gap(
+    return _beside(
         tools,
         "SimCLR less MoCo v1",
         lambda e: e.method == "simclr" and not e.options,
         lambda e: e.method == "moco" and e.options.get("head") == "linear",
+        "SimCLR does not stand beside MoCo of version 1",
     )
-    return generally(tools, found, "SimCLR does not stand beside MoCo of version 1")
 
 
 def moco_large_batch(tools: Tools) -> Outcome:
@@ -142,13 +148,13 @@ def moco_large_batch(tools: Tools) -> Outcome:
 
 
 def projection_head(tools: Tools) -> Outcome:
-    found = gap(
+    return _beside(
         tools,
         "SimCLR with its head less without",
         lambda e: e.method == "simclr" and not e.options,
         lambda e: e.method == "simclr" and e.options == {"head": "none"},
+        "SimCLR does not stand beside itself with `head: none`",
     )
-    return generally(tools, found, "SimCLR does not stand beside itself with `head: none`")
 
 
 def crop_and_colour(tools: Tools) -> Outcome:

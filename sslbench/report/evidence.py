@@ -15,7 +15,7 @@ import pandas
 from sslbench import published, registry
 
 NETWORK = ("backbone", "backbone_options", "input_size")  # of a protocol: what an untrained start agrees in
-_NAMED = (*NETWORK, "epochs", "batch_size", "precision")  # in a protocol; see collect
+PROTOCOL = (*NETWORK, "epochs", "batch_size", "precision")  # all that one holds; see collect
 
 Correct = Mapping[tuple[str, str, str, int], pandas.Series]
 
@@ -68,6 +68,11 @@ class Block:
         return next(found, None)
 
 
+def network(protocol: Mapping) -> tuple:
+    """What a cell of this protocol begins from; equal for those that have one untrained start."""
+    return tuple(protocol[key] for key in NETWORK)
+
+
 def may_test(cell: dict) -> bool:
     """Whether a cell's predictions are needed: as ranking.may_rank, and those of references too."""
     sound = cell["status"] == "done" and cell["health"].get("verdict") != "collapsed"
@@ -116,12 +121,13 @@ def of_any(found: list[Block]) -> list[Block]:
 
 def _block(report: dict, entries: list[Entry], references: list[Entry]) -> Block:
     first, dataset = entries[0], entries[0].name[0]
+    home = network(first.protocol)
     beside = [
         e
         for e in references
         if (e.name[0], e.pictures) == (dataset, first.pictures)
         # What is not trained has no epochs and no batch to agree in.
-        and all(e.protocol[k] == first.protocol[k] for k in (NETWORK if e.method == "random" else e.protocol))
+        and (network(e.protocol) == home if e.method == "random" else e.protocol == first.protocol)
     ]
     at_home = any(entry.published for entry in entries)
     places: dict[tuple[str, str], Entry] = {}
@@ -174,7 +180,7 @@ def _entry(report: dict, raw: dict, correct: Correct, figures: list, judges: dic
 def changed(method: str, overrides: Mapping) -> dict:
     """The overrides that differ from a method's defaults; of `training`, what an entry's protocol does not name."""
     usual = published.defaults(method)[0]
-    unnamed = {key: value for key, value in (overrides.get("training") or {}).items() if key not in _NAMED}
+    unnamed = {key: value for key, value in (overrides.get("training") or {}).items() if key not in PROTOCOL}
     own = {key: value for key, value in overrides.items() if key != "training"}
     own |= {"training": unnamed} if unnamed else {}
     return {key: value for key, value in own.items() if usual.get(key) != value}

@@ -6,6 +6,9 @@ import re
 from pathlib import Path
 
 from sslbench.data.storage import write_whole
+from sslbench.errors import UserError
+
+_KEYS = {"collect": {"format", "cells", "datasets"}, "album": {"format", "packs", "datasets"}}  # of what rules write
 
 
 def read_json(path: Path) -> dict:
@@ -15,6 +18,19 @@ def read_json(path: Path) -> dict:
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def read_written(path: Path, rule: str) -> dict:
+    """The JSON object that ``rule`` wrote to ``path``. Raises UserError where it is not there, or not that."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: not there; run the rule {rule} first") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}); delete it and run the rule {rule} again") from None
+    if not isinstance(value, dict) or not _KEYS.get(rule, set()) <= value.keys():
+        raise UserError(f"{path}: not what the rule {rule} writes; delete it and run again")
+    return value
 
 
 def write_text(path: Path, text: str) -> None:

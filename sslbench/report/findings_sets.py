@@ -157,7 +157,7 @@ def nabirds_test_set(figures: list[Figure]) -> Found:
     """The only number of test pictures that the six-digit figures allow."""
     printed = [f.printed for f in figures if f.dataset == "nabirds" and f.metric == "top5"]
     everything = NABIRDS["pictures"]
-    fitting = [n for n in range(1, everything + 1) if all(shown(value, n) for value in printed)]
+    fitting = _fitting(printed, everything)
     n = fitting[0]
     official = sum(shown(value, NABIRDS["official test"]) for value in printed)
     counts = ", ".join(f"{value} = {round(float(value) * n)}/{n}" for value in printed[:4])
@@ -198,7 +198,7 @@ def imagenette_test_set(figures: list[Figure]) -> Found:
     """Whether the first table can be accuracies on the official 500 test pictures."""
     printed = [f.printed for f in figures if f.dataset == "imagenette"]
     odd = [value for value in printed if not shown(value, 500)]
-    fitting = [n for n in range(1, 1000) if all(shown(value, n) for value in printed)]
+    fitting = _fitting(printed, 999)
     says = (
         f"An accuracy on 500 pictures is a multiple of 0.002, and {len(odd)} of the {len(printed)} figures are not. So "
         "they are of another split, or means over batches or runs. The smallest number of pictures that fits all "
@@ -273,6 +273,11 @@ def sign_flips(figures: list[Figure]) -> Found:
     heads = ("Dataset", "Test pictures", "Barlow Twins", "95 % of noise, ±", "Mean of the others")
     table = _table("SimCLR's transform less Baseline, points of top-1", heads, rows)
     return "Barlow Twins' best transform changes sign between datasets", says, tuple(sums), table
+
+
+def _fitting(printed: list[str], most: int) -> list[int]:
+    """The numbers of pictures up to ``most`` of which all the figures are whole shares."""
+    return [n for n in range(1, most + 1) if all(shown(value, n) for value in printed)]
 
 
 def shown(printed: str, n: int) -> bool:

@@ -7,7 +7,7 @@ from sslbench.agreement import FEWEST, Agreement, agree
 from sslbench.report import families
 from sslbench.report.content import Block, Cell, Column, Paragraph, Points, Row, Table, Text
 from sslbench.report.downstream import grouped, heading, marks
-from sslbench.report.evidence import NETWORK
+from sslbench.report.evidence import network
 from sslbench.report.wording import ABSENT, Labels, accuracy, cost, counted
 from sslbench.stats import holm
 
@@ -50,11 +50,11 @@ def blocks(report: dict, dataset: str, labels: Labels) -> tuple[Block, ...]:
 def _agreement(rows: dict, report: dict, labels: Labels) -> tuple[Block, ...]:
     """In words, for the rows of the grid that have one backbone, and whose figures are today's."""
     grid = {key: cells for key, cells in rows.items() if cells[0]["kind"] == "grid" and not _stale(cells)}
-    networks = Counter(_network(cells) for cells in grid.values())
+    networks = Counter(_begun(cells) for cells in grid.values())
     if not networks:
         return ()
-    network = networks.most_common(1)[0][0]
-    same = {key: cells for key, cells in grid.items() if _network(cells) == network}
+    usual = networks.most_common(1)[0][0]
+    same = {key: cells for key, cells in grid.items() if _begun(cells) == usual}
     measured: dict[str, dict] = {}
     for name in _TITLES:
         pairs = {key: (_score(name, _mean(cells, name)), _probe(cells)) for key, cells in same.items()}
@@ -73,7 +73,7 @@ def _agreement(rows: dict, report: dict, labels: Labels) -> tuple[Block, ...]:
         items.append(f"{_TITLES[name]}: {told}{_choice(pairs, labels)}")
     left_out = len(grid) - len(same)
     text = (
-        f"Over {counted(len(same), 'row')} with {_said(*network)}"
+        f"Over {counted(len(same), 'row')} with {_said(*usual)}"
         + (f" ({counted(left_out, 'row')} with other networks left out: widths differ)" if left_out else "")
         + ". p-values are Kendall's, corrected for three measures; rows that share a method or a transform are not "
         "independent, so they are, if anything, too small."
@@ -81,8 +81,8 @@ def _agreement(rows: dict, report: dict, labels: Labels) -> tuple[Block, ...]:
     return Paragraph(text, "faint"), Points(tuple(items))
 
 
-def _network(cells: list[dict]) -> tuple:
-    return tuple(cells[0]["protocol"][key] for key in NETWORK)
+def _begun(cells: list[dict]) -> tuple:
+    return network(cells[0]["protocol"])
 
 
 def _said(backbone: str, options: str, size: int) -> str:

@@ -75,9 +75,13 @@ def compared(ranked: int) -> str:
     )
 
 
+def _grid(report: dict) -> list[dict]:
+    return [entry for entry in report["entries"] if entry["kind"] == "grid"]
+
+
 def _share(report: dict) -> int | None:
     """Entries of each dataset on the page; None where all are."""
-    grid = [entry for entry in report["entries"] if entry["kind"] == "grid"]
+    grid = _grid(report)
     return max(ENTRIES // len({e["name"][0] for e in grid}), 1) if len(grid) > ENTRIES else None
 
 
@@ -86,9 +90,8 @@ def _shortened(report: dict, choose: Callable[[list[dict], int], list[dict]]) ->
     if most is None:
         return report
     grouped: dict[str, list[dict]] = {}
-    for entry in report["entries"]:
-        if entry["kind"] == "grid":
-            grouped.setdefault(entry["name"][0], []).append(entry)
+    for entry in _grid(report):
+        grouped.setdefault(entry["name"][0], []).append(entry)
     kept = set()
     for entries in grouped.values():
         chosen = entries if len(entries) <= most else choose(sorted(entries, key=place), most)
@@ -130,7 +133,7 @@ def _line_first(entries: list[dict], most: int) -> list[dict]:
 
 def _notice(report: dict, anchor: str) -> Paragraph:
     """What a section shows of how many, and where all of it is."""
-    grid = [entry for entry in report["entries"] if entry["kind"] == "grid"]
+    grid = _grid(report)
     text = (
         f"This grid has {counted(len(grid), 'entry', 'entries')}; a page shows {ENTRIES}. Here up to {_share(report)} "
         f"of each dataset, {_HOW[anchor]}, and the references."

@@ -4,13 +4,11 @@ Neither asks the clock or the network; equal inputs give equal bytes. Jinja2 esc
 """
 
 import itertools
-import json
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from sslbench.errors import UserError
 from sslbench.report import (
     articles,
     composition,
@@ -35,7 +33,7 @@ from sslbench.report import (
 from sslbench.report.answer import answer
 from sslbench.report.charts import cost, curves, forest, heat, resources
 from sslbench.report.content import Page, Paragraph, Part, Section, figures, spans
-from sslbench.report.files import write_text
+from sslbench.report.files import read_written, write_text
 from sslbench.report.wording import Labels
 
 _MEMORY = (
@@ -45,7 +43,6 @@ _MEMORY = (
 )
 _SOURCES = ("light.css", "dark.css", "style.css", "page.js")
 _INTRODUCED = ("accuracy", "claims")  # sections whose blocks say nothing without their parts
-_KEYS = {"collect": {"format", "cells", "datasets"}, "album": {"format", "packs", "datasets"}}  # of what rules write
 _RANKS = (
     "Entries of a column that share a rank cannot be told apart from the best of them; the shaded ones share rank 1. "
     "The rows at the bottom are references, counted apart and not ranked."
@@ -60,9 +57,9 @@ def render(
 
     Raises UserError where an input is missing or is not what its rule writes.
     """
-    report = _read(report_json, "collect")
-    gallery = _read(gallery_json, "gallery") if gallery_json is not None else {}
-    album = _read(album_json, "album") if album_json is not None else {}
+    report = read_written(report_json, "collect")
+    gallery = read_written(gallery_json, "gallery") if gallery_json is not None else {}
+    album = read_written(album_json, "album") if album_json is not None else {}
     page = build(report, gallery, album)
     write_text(out_html, html(page))
     folder = out_md.with_name(f"{out_md.stem}-charts")
@@ -156,15 +153,3 @@ def css_text(text: str) -> Markup:
 
 def _parts(found: list[tuple[str, tuple]], labels: Labels) -> tuple[Part, ...]:
     return tuple(Part(labels.dataset(name), blocks) for name, blocks in found if blocks)
-
-
-def _read(path: Path, rule: str) -> dict:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: not there; run the rule {rule} first") from None
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error}); delete it and run the rule {rule} again") from None
-    if not isinstance(value, dict) or not _KEYS.get(rule, set()) <= value.keys():
-        raise UserError(f"{path}: not what the rule {rule} writes; delete it and run again")
-    return value

@@ -8,9 +8,9 @@ import csv
 import io
 
 from sslbench.report import downstream, families
+from sslbench.report.evidence import PROTOCOL
 
 _NAMES = ("dataset", "evaluated_on", "model", "method", "family", "transform", "seed", "kind")
-_PROTOCOL = ("backbone", "backbone_options", "input_size", "epochs", "batch_size", "precision")
 _HEALTH = ("verdict", "channel_std", "effective_rank", "rank_share", "features")
 _COST = ("minutes", "peak_gb", "memory", "images_per_second", "energy_joules")
 _MADE = ("device", "threads", "commit", "clean")
@@ -28,7 +28,7 @@ def _cell(cell: dict, entries: dict, report: dict) -> dict:
     entry = entries.get((cell["dataset"], cell["model"], cell["transform"]), {})
     row = {key: cell[key] for key in _NAMES}
     row["article_family"] = families.of_article(report["models"][cell["model"]])
-    row |= {"status": cell["status"], "why": cell["why"]} | {key: cell["protocol"][key] for key in _PROTOCOL}
+    row |= {"status": cell["status"], "why": cell["why"]} | {key: cell["protocol"][key] for key in PROTOCOL}
     for metric in ("top1", "top5"):
         row |= _interval(metric, cell[metric])
     row |= {"test_pictures": cell["n"], "classes": cell["classes"]}

@@ -95,6 +95,7 @@ def test_a_part_taken_out_stands_for_its_method_nowhere_else() -> None:
         world.add(model, "baseline", value, home=False)
     found = world.decide()["teachers"]["comparisons"][0]
     assert found["effect"] == pytest.approx(0.1, abs=0.03)
+    assert found["about"] == "dino less the others"
 
 
 def test_large_batches_and_pairs_of_operations_are_found_where_the_grid_has_them() -> None:

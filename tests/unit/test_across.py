@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from sslbench.across import _signed_rank, across
+from sslbench.ties import bars
 
 
 def test_friedman_is_scipys_in_the_form_of_iman_and_davenport():
@@ -87,5 +88,8 @@ def test_runs_of_many_models_are_those_of_all_pairs(monkeypatch):
         led = across(scores)
         monkeypatch.undo()
         assert (led.wilcoxon, led.wilcoxon_bars) == ({}, [])
+        mean, limit = whole.mean_ranks, whole.critical_difference
+        far = {(a, b) for a in mean for b in mean if mean[b] - mean[a] > limit} if whole.p <= 0.05 else set()
+        assert whole.nemenyi == bars(whole.names, far)
         kept = ("names", "nemenyi", "critical_difference", "p", "least_p")
         assert [getattr(led, key) for key in kept] == [getattr(whole, key) for key in kept]

@@ -34,6 +34,7 @@ class Backbone(nn.Module):
         name: timm name, e.g. ``resnet18``.
         options: further keyword arguments of ``timm.create_model``, e.g. ``{"zero_init_last": False}``.
         input_size: px, square. Networks with position embeddings are built for it.
+        residual_gain: the last gain of every residual branch at the start; None: timm's own start.
 
     Attributes:
         model: the timm network.
@@ -46,7 +47,13 @@ class Backbone(nn.Module):
         UserError: unknown name, options that the network does not take, or a size that it cannot take.
     """
 
-    def __init__(self, name: str, options: dict[str, Any] | None = None, input_size: int = 224) -> None:
+    def __init__(
+        self,
+        name: str,
+        options: dict[str, Any] | None = None,
+        input_size: int = 224,
+        residual_gain: int | None = None,
+    ) -> None:
         super().__init__()
         if not timm.is_model(name):
             raise UserError(
@@ -56,7 +63,7 @@ class Backbone(nn.Module):
         if taken := sorted(set(options) & set(OWN)):
             raise UserError(f"backbone_options: {', '.join(taken)} cannot be set; sslbench sets it. Leave it out")
         self.name, self.input_size = name, input_size
-        self.model, self.timm_options = _create(name, options, input_size)
+        self.model, self.timm_options = _create(name, options, input_size, residual_gain)
         pooled, spatial = self._dry_run(input_size)
         self.num_features, self.map_features = pooled.shape[1], spatial.shape[1]
         self._map_sizes = {input_size: tuple(spatial.shape[2:])}
@@ -131,7 +138,10 @@ class Backbone(nn.Module):
         return pooled, spatial
 
 
-def _create(name: str, options: dict[str, Any], input_size: int) -> tuple[nn.Module, dict[str, Any]]:
+def _create(
+    name: str, options: dict[str, Any], input_size: int, residual_gain: int | None
+) -> tuple[nn.Module, dict[str, Any]]:
+    start = {} if residual_gain is None else {"zero_init_last": residual_gain == 0}
     attempts = [{}]
     if timm.get_pretrained_cfg(name, allow_unregistered=False).fixed_input_size:
         attempts = [{"img_size": input_size} | extra for extra in SIZE_OPTIONS]
@@ -139,7 +149,7 @@ def _create(name: str, options: dict[str, Any], input_size: int) -> tuple[nn.Mod
     for extra in attempts:
         torch.set_rng_state(state)  # the weights depend on the seed, not on how many attempts were made
         try:
-            return timm.create_model(name, num_classes=0, **options, **extra), options | extra
+            return timm.create_model(name, num_classes=0, **options | start, **extra), options | extra
         except TypeError as error:  # a keyword that this architecture does not know
             reason = error
         except Exception as error:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sslbench import registry, sources
+from sslbench import registry, sources, starts
 from sslbench.canonical import canonical
 from sslbench.data.spec import DatasetSettings
 from sslbench.errors import UserError
@@ -56,17 +56,28 @@ class Model:
     facts: MethodFacts
     training: "Training"
     overrides: dict  # as the config gives them
+    preset: str = ""  # whose constants it begins with; "" for a reference
     auxiliary: dict[str, dict] = field(default_factory=dict)  # pretext tasks beside the method, name -> options
+
+    @cached_property
+    def residual_gain(self) -> int | None:
+        """Where the gains of its backbone's residual branches begin; None where it has none."""
+        return self.settings.recipe.residual_gain if starts.has_residual_gains(self.training.backbone) else None
 
     @cached_property
     def trained(self) -> dict:
         """What its cells' settings say of it where it is trained; one object for all of them, so nobody changes it."""
         training, method = self.training, self.settings
         return {
-            "backbone": {"name": training.backbone, "options": training.backbone_options},
+            "backbone": {
+                "name": training.backbone,
+                # said by the gain
+                "options": {k: v for k, v in training.backbone_options.items() if k != "zero_init_last"},
+                "residual_gain": self.residual_gain,
+            },
             "input_size": training.input_size,
             "method": {"name": self.method, "options": method.model_dump(mode="json", exclude={"recipe"})},
-            "recipe": method.recipe.model_dump(mode="json"),
+            "recipe": method.recipe.model_dump(mode="json", exclude={"residual_gain"}),
             "views": [v.model_dump(mode="json") for v in method.views(training.input_size)],
             "train": {
                 "epochs": training.epochs,

@@ -20,6 +20,7 @@ from sslbench.errors import UserError
 from sslbench.evaluate.spec import Evaluation
 from sslbench.plain import require_plain
 from sslbench.strict import Name, Positive, Strict
+from sslbench.transforms.spec import merge
 from sslbench.validation import filled, require_known, unknown, validated
 
 
@@ -40,6 +41,8 @@ class Block(Strict):
 class Training(Strict):
     """What pretraining needs beyond the method's recipe. A model entry can override any of it under `training:`."""
 
+    # Whose constants the methods begin with: authors, or lightly, where a method has them. A model may say its own.
+    preset: Literal["lightly", "authors"] = "lightly"
     backbone: str = "resnet18"  # any timm name
     backbone_options: dict[str, Any] = {}  # passed to timm.create_model
     input_size: Annotated[int, Field(ge=16)] = 224  # px, square
@@ -141,13 +144,17 @@ class Config(Strict):
         for model in list(models.values()):
             if (name := self.start(model)) not in models:
                 own = self.training.model_copy(update=starts.network(model.training))
-                told = starts.told(own, self.training)
-                models[name] = replace(models[starts.RANDOM], name=name, training=own, overrides=told)
+                told = starts.told(own, self.training, model.residual_gain)
+                begun = models[starts.RANDOM].settings
+                if model.residual_gain is not None:
+                    gain = {"residual_gain": model.residual_gain}
+                    begun = begun.model_copy(update={"recipe": begun.recipe.model_copy(update=gain)})
+                models[name] = replace(models[starts.RANDOM], name=name, settings=begun, training=own, overrides=told)
         return models
 
     def start(self, model: Model) -> str:
         """The name of the untrained row of the network that ``model`` begins from."""
-        return starts.row(model.training, self.training)
+        return starts.row(model.training, self.training, model.residual_gain)
 
     @cached_property
     def all_transforms(self) -> dict[str, Transform]:
@@ -168,6 +175,8 @@ class Config(Strict):
             require_known(f"{where}.models", block.models, "model", self.models)
             require_known(f"{where}.transforms", block.transforms, "transform", self.all_transforms)
             _labels_for(block, where, self.all_datasets)
+            for name in block.models:
+                _require_start(self.all_models[name])
             triples.update({(d, m, t): None for d in block.datasets for m in block.models for t in block.transforms})
         grid = [self.cell(*triple, seed) for triple in triples for seed in self.seeds]
         require_known("references.supervised", self.references.supervised, "transform", self.all_transforms)
@@ -203,14 +212,22 @@ class Config(Strict):
 
     def _model(self, name: str, method: str, options: dict, known: dict[str, str]) -> Model:
         module = registry.load(f"{known[method]}.settings")
-        overrides, training = dict(options), self.training
+        overrides, training, presets = dict(options), self.training, module.Settings.presets
         auxiliary = _auxiliary(options.pop("auxiliary", None), f"models.{name}.auxiliary")
         if changes := options.pop("training", None):
             base = self.training
             if isinstance(changes, dict) and changes.get("backbone", base.backbone) != base.backbone:
                 base = base.model_copy(update={"backbone_options": {}})  # which were another network's
             training = filled(Training, changes, f"models.{name}.training", base=base)
-        settings = filled(module.Settings, options, f"models.{name}")
+        preset = options.pop("preset", None)
+        if preset is not None and preset not in presets:
+            raise unknown(f"models.{name}.preset", preset, f"preset of {module.FACTS.title}", presets)
+        if preset is None:
+            preset = training.preset if training.preset in presets else next(iter(presets))
+        settings = filled(module.Settings, merge(presets[preset], options), f"models.{name}")
+        if known is registry.REFERENCES and (zero := training.backbone_options.get("zero_init_last")) is not None:
+            gain = {"residual_gain": 0 if zero else 1}
+            settings = settings.model_copy(update={"recipe": settings.recipe.model_copy(update=gain)})
         if training.batch_size < module.FACTS.min_batch:
             raise UserError(
                 f"config: {name} needs a batch of at least {module.FACTS.min_batch}, and training.batch_size is "
@@ -222,7 +239,8 @@ class Config(Strict):
             raise UserError(f"config: training.accumulate: {parts} does not divide the batch of {batch}{on}")
         if refused := module.FACTS.refused(devices):
             raise UserError(f"config: compute.devices is {devices}, and models.{name}: {refused}")
-        return Model(name, method, known[method], settings, module.FACTS, training, overrides, auxiliary)
+        preset = "" if known is registry.REFERENCES else preset
+        return Model(name, method, known[method], settings, module.FACTS, training, overrides, preset, auxiliary)
 
     def _pack_size(self, settings: DatasetSettings) -> int:
         return settings.pack_size or round(self.training.input_size * 8 / 7)
@@ -261,6 +279,24 @@ def parameter_of(transform: Transform, parameter: str) -> object:
             )
         value = getattr(value, part)
     return value
+
+
+def _require_start(model: Model) -> None:
+    """Raise UserError where a model's residual gains are said twice, or begin where its optimiser cannot move them."""
+    recipe, training, name = model.settings.recipe, model.training, model.name
+    zero = training.backbone_options.get("zero_init_last")
+    if zero is not None and bool(zero) != (recipe.residual_gain == 0):
+        raise UserError(
+            f"config: models.{name}: backbone_options.zero_init_last: {str(zero).lower()} contradicts its recipe's "
+            f"residual_gain: {recipe.residual_gain}; leave zero_init_last out and set recipe.residual_gain"
+        )
+    if not starts.has_residual_gains(training.backbone) or recipe.residual_gain != 0:
+        return
+    if recipe.optimizer == "lars" and not recipe.lars_skips_1d:
+        raise UserError(
+            f"config: models.{name}: recipe.lars_skips_1d: false keeps gains that begin at 0 (recipe.residual_gain: 0) "
+            "there; set lars_skips_1d: true or residual_gain: 1"
+        )
 
 
 def _auxiliary(entries: dict | None, where: str) -> dict[str, dict]:

@@ -83,7 +83,9 @@ class Plan:
             training = cell.model.training
             steps = training.epochs * (counts[0] // batch) if counts else None
             idle = cell.model.settings.without_effect(training.epochs, steps, batch // training.accumulate)
-            for option in (name for name in idle if name in cell.model.overrides):  # a default's is noted by the job
+            for option in (
+                name for name in idle if _says(cell.model.overrides, name)
+            ):  # a default's is noted by the job
                 raise UserError(f"config: models.{cell.model.name}.{option} on {cell.dataset.name}: {idle[option]}")
 
     def cell(self, dataset: str, model: str, transform: str, seed: int) -> Cell:
@@ -256,6 +258,15 @@ class Plan:
         return sorted({registry.OPERATIONS[o].partition(":")[0] for o in used})
 
 
+def _says(entry: dict, option: str) -> bool:
+    """Whether a model's entry holds the dotted option."""
+    for part in option.split("."):
+        if not isinstance(entry, dict) or part not in entry:
+            return False
+        entry = entry[part]
+    return True
+
+
 def template_files() -> list[str]:
     """The report's templates, as paths below the repository."""
     folder = ROOT / "sslbench" / "report" / "templates"
@@ -269,7 +280,7 @@ def require_models(cells: list[Cell], devices: int = 1) -> None:
         return  # they are in an environment that is not made yet
     wanted: dict[str, str] = {}  # once each, with the first model that asks for it
     for cell in cells:
-        keys = ("backbone", "input_size", "method", "auxiliary", "seed")
+        keys = ("backbone", "input_size", "method", "auxiliary", "recipe", "seed")
         one = {key: cell.settings[key] for key in keys if key in cell.settings} | {"seed": 0}
         one["train"] = {key: cell.settings["train"][key] for key in ("batch_size", "accumulate")}
         wanted.setdefault(canonical(one), cell.model.name)

@@ -16,31 +16,43 @@ if TYPE_CHECKING:
 
 RANDOM = "random"  # the method; and the row of training's own network
 PREFIX = f"{RANDOM}-"  # of the rows of others; no model of the config may be called so
+# timm's networks whose residual branches end in a gain that may begin at 0, its option zero_init_last (tested).
+_GAINS = re.compile(
+    r"((test_|wide_|bat_|eca_|eca|gc|se|sk|csp)?res(net|next|nest)|res2ne|senet154|regnet|gernet|repvgg|mobileone|test_byobnet"
+    r"|cs3|(csp|se)?darknet).*"
+)
 _PLAIN = re.compile(r"[A-Za-z0-9_.+]+")  # without the hyphen, which parts a name
 _LONGEST = 60  # characters of options that a folder's name spells out
 
 
 def network(training: "Training") -> dict[str, Any]:
-    """What an untrained network depends on, bar seed and pictures, as fields of ``training``."""
+    """What a random-init network depends on, bar seed, images and residual gain, as fields of ``training``."""
     return {key: getattr(training, key) for key in ("backbone", "backbone_options", "input_size")}
 
 
-def row(training: "Training", own: "Training") -> str:
-    """The untrained row of what is trained as ``training`` says, where ``own`` is the config's `training:`.
+def has_residual_gains(backbone: str) -> bool:
+    """Whether the timm network's residual branches end in a gain that may begin at 0 or at 1."""
+    return _GAINS.fullmatch(backbone.partition(".")[0]) is not None
 
-    `random`, or `random-<backbone>` with the backbone's options, where it has any, and the size, where it is another.
+
+def row(training: "Training", own: "Training", gain: int | None = None) -> str:
+    """The random-init row of what is trained as ``training`` says, where ``own`` is the config's `training:`.
+
+    `random`, or `random-<backbone>` with the backbone's options, where it has any, the size, where it is another, and
+    `gain0` where its residual gains begin at 0.
     """
     mine = network(training)
-    if canonical(mine) == canonical(network(own)):
+    if canonical(mine) == canonical(network(own)) and gain != 0:
         return RANDOM
     size = [] if training.input_size == own.input_size else [f"{training.input_size}px"]
-    return PREFIX + "-".join([_backbone(training.backbone), *_options(training.backbone_options), *size])
+    gains = ["gain0"] if gain == 0 else []
+    return PREFIX + "-".join([_backbone(training.backbone), *_options(training.backbone_options), *size, *gains])
 
 
-def told(training: "Training", own: "Training") -> dict[str, Any]:
-    """What tells the row from others of its backbone: options, and the size where it is not ``own``'s."""
+def told(training: "Training", own: "Training", gain: int | None = None) -> dict[str, Any]:
+    """What tells the row from others of its backbone: options, size where it is not ``own``'s, and a gain of 0."""
     size = {} if training.input_size == own.input_size else {"input_size": training.input_size}
-    return training.backbone_options | size
+    return training.backbone_options | size | ({"residual_gain": 0} if gain == 0 else {})
 
 
 def _backbone(name: str) -> str:

@@ -13,17 +13,20 @@ from sslbench.errors import UserError
 class LARS(Optimizer):
     """SGD with momentum and one trust ratio per parameter tensor (You et al. 2017, arXiv 1708.03888, equation 6).
 
-        d_p = trust * |p| / (|g| + wd * |p| + eps) * (g + wd * p)        v = momentum * v + d_p        p = p - lr * v
+        v = momentum * v + trust * |p| / norm * (g + wd * p)        p = p - lr * v
 
-    The same numbers as lightly.utils.lars.LARS (tested): a tensor with |p| = 0 or |g| = 0 takes its plain gradient
-    without weight decay, and so does every tensor of a group without weight decay. Written anew because that one asks
-    the host about every tensor's norm, which stops a GPU some sixty times a step.
+    ``norm="sum"`` is |g + wd * p|, as in the official code of Barlow Twins, VICReg and BYOL; where it or |p| is 0 the
+    ratio is 1. ``norm="parts"`` is |g| + wd * |p| + eps and equals lightly.utils.lars.LARS (tested): a tensor with
+    |p| = 0 or |g| = 0, and every tensor of a group without weight decay, takes its plain gradient. A group with
+    ``adapt=False`` has no ratio at all. Not lightly's class, which asks the host for every tensor's norm and so stops
+    a GPU some sixty times a step.
     """
 
-    def __init__(self, params, lr: float, momentum=0.9, weight_decay=0.0, trust=1e-3, eps=1e-8) -> None:
-        super().__init__(
-            params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "trust": trust, "eps": eps}
-        )
+    def __init__(
+        self, params, lr: float, momentum=0.9, weight_decay=0.0, trust=1e-3, eps=1e-8, norm="sum", adapt=True
+    ) -> None:
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "trust": trust, "eps": eps}
+        super().__init__(params, defaults | {"norm": norm, "adapt": adapt})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
@@ -32,8 +35,13 @@ class LARS(Optimizer):
             if not params:
                 continue
             updates = [p.grad for p in params]
-            if group["weight_decay"] != 0:
-                updates = self._scaled(params, updates, group)
+            if not group["adapt"]:
+                if group["weight_decay"] != 0:
+                    updates = torch._foreach_add(updates, params, alpha=group["weight_decay"])
+            elif group["norm"] == "sum":
+                updates = self._scaled_by_sum(params, updates, group)
+            elif group["weight_decay"] != 0:
+                updates = self._scaled_by_parts(params, updates, group)
             if group["momentum"] != 0:
                 fresh = [p for p in params if "momentum_buffer" not in self.state[p]]
                 for p in fresh:
@@ -45,7 +53,17 @@ class LARS(Optimizer):
             torch._foreach_add_(params, updates, alpha=-group["lr"])
 
     @staticmethod
-    def _scaled(params: list[Tensor], grads: list[Tensor], group: dict) -> list[Tensor]:
+    def _scaled_by_sum(params: list[Tensor], grads: list[Tensor], group: dict) -> list[Tensor]:
+        decayed = torch._foreach_add(grads, params, alpha=group["weight_decay"])
+        p_norms = torch.stack(torch._foreach_norm(params))
+        d_norms = torch.stack(torch._foreach_norm(decayed))
+        counts = (p_norms > 0) & (d_norms > 0)
+        ratios = torch.where(counts, group["trust"] * p_norms / torch.where(counts, d_norms, 1.0), 1.0).unbind()
+        torch._foreach_mul_(decayed, ratios)
+        return decayed
+
+    @staticmethod
+    def _scaled_by_parts(params: list[Tensor], grads: list[Tensor], group: dict) -> list[Tensor]:
         p_norms = torch.stack(torch._foreach_norm(params))
         g_norms = torch.stack(torch._foreach_norm(grads))
         ratio = group["trust"] * p_norms / (g_norms + group["weight_decay"] * p_norms + group["eps"])
@@ -76,6 +94,15 @@ def lr_factor(step: int, total_steps: int, warmup_steps: int, end: float) -> flo
 def warmup_steps(recipe: dict, steps_per_epoch: int, total_steps: int) -> int:
     """Steps of the linear warm-up: at most half of the run, so that a short run still reaches its cosine."""
     return min(round(recipe["warmup_epochs"] * steps_per_epoch), total_steps // 2)
+
+
+def rate_factor(recipe: dict, step: int, steps_per_epoch: int, total_steps: int) -> float:
+    """The share of the peak learning rate at optimiser step ``step``, as the recipe's schedule and warm-up say."""
+    warmup = warmup_steps(recipe, steps_per_epoch, total_steps)
+    if recipe["schedule"] == "epoch":
+        step, total_steps = step // steps_per_epoch, total_steps // steps_per_epoch
+        warmup = round(warmup / steps_per_epoch)
+    return lr_factor(step, total_steps, warmup, recipe["end_lr_factor"])
 
 
 def ema_momentum(recipe: dict, step: int, total_steps: int) -> float:
@@ -114,14 +141,81 @@ def momentum_parameters(pairs: Iterable[tuple[nn.Module, nn.Module]]) -> tuple[l
     return [p for online, _ in pairs for p in online.parameters()], [p for _, slow in pairs for p in slow.parameters()]
 
 
+def groups(
+    recipe: dict, parameters: Iterable[tuple[str, nn.Parameter]], constant: Iterable[nn.Parameter]
+) -> list[dict]:
+    """The parameters that learn, in groups of equal treatment, each in the order in which they come.
+
+    Args:
+        parameters: (name, tensor) of all networks.
+        constant: those whose rate does not decay (``constant_lr``).
+    """
+    kept = {id(p) for p in constant}
+    found: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for _, p in parameters:
+        if p.requires_grad:
+            found.setdefault((p.ndim <= 1, id(p) in kept), []).append(p)
+    return [{"params": found[key], **_treatment(recipe, *key)} for key in sorted(found)]
+
+
+def _treatment(recipe: dict, one_dimensional: bool, constant: bool) -> dict:
+    """What a group's tensors have of their own. Tensors that are treated alike may still be in two groups."""
+    own: dict = {"constant_lr": True} if constant else {}
+    if one_dimensional:
+        lars = recipe["optimizer"] == "lars"
+        if recipe["decay_skips_1d"] or (lars and recipe["lars_skips_1d"]):
+            own["weight_decay"] = 0.0
+        if lars and recipe["lars_skips_1d"]:
+            own["adapt"] = False
+        if recipe["base_lr_1d"] is not None:
+            own["lr_scale"] = recipe["base_lr_1d"] / recipe["base_lr"]
+    return own
+
+
+def require_gains(recipe: dict, parameters: Iterable[tuple[str, Tensor]]) -> None:
+    """Raise UserError where LARS would scale 1-D tensors that begin too small to grow (biases apart).
+
+    Its step is a share of the tensor's own norm, so gains and layer scales that begin near 0 stay there.
+    """
+    if recipe["optimizer"] != "lars" or recipe["lars_skips_1d"]:
+        return
+    small = {
+        name: rms
+        for name, p in parameters
+        if p.requires_grad and p.ndim == 1 and not name.endswith("bias")
+        if (rms := float(p.detach().double().square().mean().sqrt())) < 0.1
+    }
+    if small:
+        name = next(iter(small))
+        raise UserError(
+            f"recipe.lars_skips_1d is false, and {len(small)} tensor(s) begin below 0.1 in rms ({name}: "
+            f"{small[name]:.2g}), which LARS cannot move from there; set recipe.lars_skips_1d: true or "
+            "recipe.residual_gain: 1"
+        )
+
+
+def clip(parameters: Iterable[nn.Parameter], recipe: dict) -> None:
+    """Clip the gradients' norm as the recipe says: of all tensors together, or of each by itself."""
+    most = recipe["clip_gradient_norm"]
+    if most is None:
+        return
+    if not recipe["clip_each"]:
+        torch.nn.utils.clip_grad_norm_(parameters, most)
+        return
+    grads = [p.grad for p in parameters if p.grad is not None]
+    norms = torch.stack(torch._foreach_norm(grads))
+    torch._foreach_mul_(grads, (most / (norms + 1e-6)).clamp(max=1.0).unbind())
+
+
 def build(recipe: dict, groups: list[dict]) -> Optimizer:
     """The recipe's optimiser over parameter groups, in which ``lr`` is set before each step by ``set_rates``.
 
     On a GPU one kernel steps all parameters (``fused``); LARS is a handful of them anywhere. A group may override
-    ``weight_decay`` and may hold ``lr_scale``, a factor on the learning rate (default 1).
+    ``weight_decay`` and may hold ``lr_scale``, a factor on the learning rate (default 1), and ``constant_lr``.
     """
+    own = {"lr_scale": 1.0, "constant_lr": False}
     groups = [
-        {"lr_scale": 1.0, "scheduled_decay": "weight_decay" not in group, **group, "params": list(group["params"])}
+        {**own, "scheduled_decay": "weight_decay" not in group, **group, "params": list(group["params"])}
         for group in groups
     ]
     groups = [g | {"params": [p for p in g["params"] if p.requires_grad]} for g in groups]
@@ -133,7 +227,7 @@ def build(recipe: dict, groups: list[dict]) -> Optimizer:
         case "sgd":
             return SGD(groups, lr=0.0, momentum=recipe["momentum"], weight_decay=decay, fused=fused)
         case "lars":
-            return LARS(groups, lr=0.0, momentum=recipe["momentum"], weight_decay=decay)
+            return LARS(groups, lr=0.0, momentum=recipe["momentum"], weight_decay=decay, norm=recipe["lars_norm"])
         case "adam":
             return Adam(groups, lr=0.0, weight_decay=decay, fused=fused)
         case "adamw":
@@ -141,9 +235,11 @@ def build(recipe: dict, groups: list[dict]) -> Optimizer:
     raise UserError(f"recipe.optimizer is {kind!r}; it is one of sgd, lars, adam, adamw")
 
 
-def set_rates(optimizer: Optimizer, lr: float, decay: float) -> None:
-    """The step's learning rate and weight decay; a group that has its own decay keeps it."""
+def set_rates(optimizer: Optimizer, lr: float, decay: float, peak: float | None = None) -> None:
+    """The step's learning rate and weight decay. A group that has its own decay keeps it, and one of a constant rate
+    has ``peak``."""
     for group in optimizer.param_groups:
-        group["lr"] = lr * group["lr_scale"]
+        rate = peak if group["constant_lr"] and peak is not None else lr
+        group["lr"] = rate * group["lr_scale"]
         if group["scheduled_decay"]:
             group["weight_decay"] = decay

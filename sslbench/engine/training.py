@@ -33,7 +33,8 @@ def build_method(settings: dict, classes: int) -> Method:
     if "classes" in options and options["classes"] is None:
         options["classes"] = classes
     torch.manual_seed(derived_seed(settings["seed"], "init"))
-    backbone = Backbone(settings["backbone"]["name"], settings["backbone"]["options"], settings["input_size"])
+    chosen = settings["backbone"]
+    backbone = Backbone(chosen["name"], chosen["options"], settings["input_size"], chosen.get("residual_gain"))
     method = registry.load(f"{package}.model").Model(backbone, options, settings["input_size"])
     if tasks := settings.get("auxiliary"):
         method = registry.load("sslbench.methods.auxiliary").WithAuxiliary(method, tasks, settings["input_size"])
@@ -60,6 +61,7 @@ def check_batch(method: Method, settings: dict, pictures: int, devices: int) -> 
         )
     if refused := method.facts.refused(devices):
         raise UserError(f"compute.devices: {refused}")
+    optimizers.require_gains(settings["recipe"], method.named_parameters())
     method.check_pictures(pictures, together, devices)
 
 
@@ -99,9 +101,13 @@ class Training:
             synchronise(self.method)
         self.labels = torch.from_numpy(self.pack.labels)
         self.method.train()
-        self.optimizer = optimizers.build(self.recipe, self.method.parameter_groups())
+        parts = self.method.parts()
+        constant = [p for name in self.recipe["constant_lr"] for p in parts[name].parameters()]
+        self.frozen = {name: list(parts[name].parameters()) for name in self.recipe["frozen_epochs"]}
+        self.optimizer = optimizers.build(
+            self.recipe, optimizers.groups(self.recipe, self.method.named_parameters(), constant)
+        )
         self.peak_lr = optimizers.peak_lr(self.recipe, self.train["batch_size"])
-        self.warmup = optimizers.warmup_steps(self.recipe, self.steps_per_epoch, self.total_steps)
         self.online, self.momentum = optimizers.momentum_parameters(self.method.momentum_pairs())
         if self.momentum and self.recipe["ema_start"] is None:
             raise UserError(f"recipe.ema_start is missing: {self.name} has a momentum encoder; give a number in [0, 1]")
@@ -124,8 +130,7 @@ class Training:
             self.stream.close()
 
     def lr(self, step: int) -> float:
-        end = self.recipe["end_lr_factor"]
-        return self.peak_lr * optimizers.lr_factor(step, self.total_steps, self.warmup, end)
+        return self.peak_lr * optimizers.rate_factor(self.recipe, step, self.steps_per_epoch, self.total_steps)
 
     def advance(self) -> None:
         """One optimiser step; at the end of an epoch also its row of the curve.
@@ -146,10 +151,10 @@ class Training:
             if self.device.world > 1:
                 average_gradients(self.method.parameters())
             self.method.after_backward(self.step, epoch)
-            if clip := self.recipe["clip_gradient_norm"]:
-                torch.nn.utils.clip_grad_norm_(self.method.parameters(), clip)
+            self._freeze()
+            optimizers.clip(self.method.parameters(), self.recipe)
             decay = optimizers.weight_decay(self.recipe, self.step, self.total_steps)
-            optimizers.set_rates(self.optimizer, self.lr(self.step), decay)
+            optimizers.set_rates(self.optimizer, self.lr(self.step), decay, self.peak_lr)
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
             if self.momentum:
@@ -184,6 +189,13 @@ class Training:
             with self.ledger.section("evaluate"):
                 for column, features in ({ONLINE: self.method.last_features} | others).items():
                     self.probes[column].learn(gathered(features), part_indices)
+
+    def _freeze(self) -> None:
+        """Drop the gradients of the parts that do not learn yet: no step, no decay and no momentum reaches them."""
+        for name, parameters in self.frozen.items():
+            if self.step < self.recipe["frozen_epochs"][name] * self.steps_per_epoch:
+                for p in parameters:
+                    p.grad = None
 
     def _add(self, losses: dict[str, Tensor]) -> None:
         if not self.parts:

@@ -72,8 +72,8 @@ class WithAuxiliary(Method):
     def check_pictures(self, n: int, together: int, devices: int = 1) -> None:
         self.method.check_pictures(n, together, devices)
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        return [*self.method.parameter_groups(), {"params": [p for p in self.tasks.parameters() if p.requires_grad]}]
+    def parts(self) -> dict[str, nn.Module]:
+        return self.method.parts()
 
     def trivial_loss(self, batch_size: int | None = None) -> dict[str, Any] | None:
         trivial = self.method.trivial_loss(batch_size)

@@ -102,9 +102,9 @@ class Method(nn.Module):
     def after_backward(self, step: int, epoch: int) -> None:
         """Called once the step's gradients are complete, before they are clipped and used."""
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """Groups for the optimiser. One, as in lightly's benchmark: weight decay reaches norms and biases too."""
-        return [{"params": [p for p in self.parameters() if p.requires_grad]}]
+    def parts(self) -> dict[str, nn.Module]:
+        """The parts that a recipe can name (constant_lr, frozen_epochs): those of ``settings.parts``."""
+        return {}
 
     def trivial_loss(self, batch_size: int | None = None) -> dict[str, Any] | None:
         """{"part": name, "value": its value at total collapse}, or None where that tells nothing.

@@ -1,8 +1,8 @@
 """What every method declares, without torch: its options, recipe, views and sources."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from sslbench.strict import Strict
 
@@ -31,19 +31,33 @@ class ViewSpec(Strict):
 
 
 class Recipe(Strict):
-    """How a method is optimised. Schedules are stepped per optimiser step."""
+    """How a method is optimised, and the start that its rates were tuned on.
+
+    A 1-D tensor is a norm's gain or bias, a layer's bias, or a layer's scale.
+    """
 
     optimizer: Literal["sgd", "lars", "adam", "adamw"]
-    base_lr: Annotated[float, Field(gt=0)]  # at 256 pictures a step
+    base_lr: Annotated[float, Field(gt=0)]  # at 256 images a step
+    base_lr_1d: Annotated[float, Field(gt=0)] | None = None  # of 1-D tensors; None: base_lr
     scale_lr: bool = True  # lr = base_lr * batch / 256; False: base_lr as it is
     weight_decay: Annotated[float, Field(ge=0)]
     weight_decay_end: Annotated[float, Field(ge=0)] | None = None  # cosine from weight_decay to it; None: constant
+    decay_skips_1d: bool = False  # 1-D tensors have no weight decay
+    lars_skips_1d: bool = True  # LARS leaves 1-D tensors out of its adaptation and of weight decay
+    # The denominator of LARS's trust ratio. sum: |g + wd p|; parts: |g| + wd |p|, and no adaptation where wd is 0.
+    lars_norm: Literal["sum", "parts"] = "sum"
     momentum: Share = 0.9  # SGD and LARS
+    schedule: Literal["step", "epoch"] = "step"  # how often the learning rate is set
     warmup_epochs: Annotated[float, Field(ge=0)] = 0  # linear; clipped to half of the run
     end_lr_factor: Share = 0  # cosine ends at this share of the peak
+    constant_lr: tuple[str, ...] = ()  # parts of the method that keep the peak rate
+    frozen_epochs: dict[str, Annotated[float, Field(ge=0)]] = {}  # parts of the method, and how long they do not learn
     ema_start: Share | None = None  # momentum encoder: theta' <- m theta' + (1 - m) theta; None: there is none
     ema_end: Share | None = None  # cosine from ema_start to ema_end over the run; None: constant
     clip_gradient_norm: Annotated[float, Field(gt=0)] | None = None
+    clip_each: bool = False  # clip the norm of each tensor by itself; False: that of all together
+    # The last gain of every residual branch at the start. timm's ResNets begin at 0, torchvision's at 1.
+    residual_gain: Literal[0, 1] = 1
 
 
 class MomentumRecipe(Recipe):
@@ -52,10 +66,33 @@ class MomentumRecipe(Recipe):
     ema_start: Share = 0.99
 
 
+class Source(Strict):
+    """Where a constant comes from: its value there, and file and line, or the paper's section."""
+
+    authors: str = ""
+    lightly: str = ""
+    note: str = ""  # why ours differs from both
+
+
 class MethodSettings(Strict):
-    """Base of every method's Settings: fields are its options, all with defaults; one of them is its recipe."""
+    """Base of every method's Settings: fields are its options, all with defaults; one of them is its recipe.
+
+    The defaults are the first preset of ``presets``. Each preset is what it lays over them, dict by dict.
+    """
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"authors": {}}
+    sources: ClassVar[dict[str, Source]] = {}  # by option; a field of the recipe as recipe.<field>
+    parts: ClassVar[tuple[str, ...]] = ()  # names that recipe.constant_lr and recipe.frozen_epochs may hold
 
     recipe: Recipe
+
+    @model_validator(mode="after")
+    def _known_parts(self) -> "MethodSettings":
+        for key, names in (("constant_lr", self.recipe.constant_lr), ("frozen_epochs", self.recipe.frozen_epochs)):
+            if unknown := sorted(set(names) - set(self.parts)):
+                known = ", ".join(self.parts) or "none"
+                raise ValueError(f"recipe.{key}: the method has no part {unknown[0]!r}; its parts: {known}")
+        return self
 
     def views(self, input_size: int) -> list[ViewSpec]:
         """The views wanted at an input of ``input_size`` px. Two global views unless a method says otherwise."""
@@ -65,8 +102,17 @@ class MethodSettings(Strict):
         """What makes a training on so many pictures senseless, and what to do; None where nothing does."""
         return None
 
+    def never_learns(self, epochs: int) -> dict[str, str]:
+        """Parts that stay frozen throughout a run of so many epochs, as ``without_effect`` says it."""
+        frozen = {part: n for part, n in self.recipe.frozen_epochs.items() if n >= epochs}
+        return {
+            f"recipe.frozen_epochs.{part}": f"is {n:g}, of {epochs} epoch(s) in all, so it never learns; train for "
+            "longer, or give a smaller number"
+            for part, n in frozen.items()
+        }
+
     def without_effect(self, epochs: int, steps: int | None, together: int) -> dict[str, str]:
-        """Options that do nothing in a run of so many epochs, by name: why, and what to do.
+        """Options that do nothing in a run of so many epochs, by (dotted) name: why, and what to do.
 
         An option that the configuration names is refused so before the first job; a default is noted in the job's log.
 
@@ -74,7 +120,7 @@ class MethodSettings(Strict):
             steps: of the whole run; None where they are not known yet.
             together: pictures in one call of the loss.
         """
-        return {}
+        return self.never_learns(epochs)
 
 
 class MethodFacts(Strict):

@@ -65,7 +65,7 @@ def small(name: str, options: dict, seed: int = 0) -> Method:
 def total_and_gradients(model: Method, batch: Batch) -> tuple[torch.Tensor, list[torch.Tensor]]:
     torch.manual_seed(0)
     loss = model.loss(batch)["loss"]
-    trained = [p for group in model.parameter_groups() for p in group["params"]]
+    trained = [p for p in model.parameters() if p.requires_grad]
     return loss.detach(), list(torch.autograd.grad(loss, trained))
 
 
@@ -242,7 +242,7 @@ def test_every_method_trains_over_resnet50_a_convnext_and_a_vit(name, backbone, 
 def test_one_step_downhill_lowers_the_loss(name):
     model = small(name, small_options(name))
     batch = make_batch(model, n=6)
-    trained = [p for group in model.parameter_groups() for p in group["params"]]
+    trained = [p for p in model.parameters() if p.requires_grad]
     before, gradients = total_and_gradients(model, batch)
     length = torch.stack([g.square().sum() for g in gradients]).sum().sqrt()
     with torch.no_grad():

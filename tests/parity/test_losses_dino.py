@@ -182,33 +182,6 @@ def test_over_2048_features_the_head_starts_with_the_authors_deviation():
     assert all((m.bias == 0).all() for m in layers)
 
 
-@pytest.mark.parametrize(("freeze", "frozen"), [(0, []), (1, [0]), (2, [0, 1])])
-def test_the_last_layer_gets_no_gradient_in_the_first_epochs(freeze, frozen):
-    model = dino(freeze_last_layer=freeze, norm_last_layer=False)
-    for epoch in range(3):
-        model.zero_grad(set_to_none=True)
-        model.before_step(epoch, epoch)
-        model.loss(make_batch(model, n=4))["loss"].backward()
-        model.after_backward(epoch, epoch)
-        assert [p.grad is None for p in model.head.last.parameters()] == [epoch in frozen] * 2
-        assert all(p.grad is not None for p in model.head.layers.parameters())
-
-
-def test_with_momentum_and_weight_decay_a_frozen_last_layer_keeps_its_very_bits():
-    model = dino()
-    optimizer = torch.optim.SGD(
-        [p for p in model.parameters() if p.requires_grad], lr=0.1, momentum=0.9, weight_decay=1
-    )
-    before = model.head.last.weight.clone()
-    for epoch in (0, 1):
-        model.before_step(epoch, epoch)
-        model.loss(make_batch(model, n=4))["loss"].backward()
-        model.after_backward(epoch, epoch)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        assert torch.equal(model.head.last.weight, before) == (epoch == 0)
-
-
 def test_the_teacher_is_published_unless_the_student_is_asked_for_and_both_are_watched():
     model = dino()
     with torch.no_grad():

@@ -29,10 +29,12 @@ def cell(method: str, *, seed: int = 0, recipe: dict | None = None, **train) -> 
     defaults |= {"channels_last": True, "compile": False, "deterministic": True, "holdout": 0.25, "measure_every": 1}
     value = {
         "dataset": {"source": "folder", "split": "official", "identity": {}},
-        "backbone": {"name": "test_vit" if module.FACTS.backbones == "vit" else "test_resnet", "options": {}},
+        "backbone": {"name": "test_vit", "options": {}, "residual_gain": None}
+        if module.FACTS.backbones == "vit"
+        else {"name": "test_resnet", "options": {}, "residual_gain": settings.recipe.residual_gain},
         "input_size": size,
         "method": {"name": method, "options": settings.model_dump(mode="json", exclude={"recipe"})},
-        "recipe": settings.recipe.model_dump(mode="json") | (recipe or {}),
+        "recipe": settings.recipe.model_dump(mode="json", exclude={"residual_gain"}) | (recipe or {}),
         "views": [view.model_dump(mode="json") for view in settings.views(size)] if trained else [],
         "transform": [
             [operation.model_dump(mode="json") for operation in transform.branch(i)] if trained else [] for i in (0, 1)

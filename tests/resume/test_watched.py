@@ -75,6 +75,6 @@ def test_a_default_that_does_nothing_in_a_short_run_is_noted(small_pack, tmp_pat
     log = io.StringIO()
     files = run(cell("dino", epochs=1), small_pack, tmp_path, progress=log)
     (note,) = json.loads(files["ledger.json"])["notes"]
-    assert note.startswith("freeze_last_layer: is 1, of 1 epoch(s) in all, so the last layer never learns")
+    assert note.startswith("recipe.frozen_epochs.last_layer: is 1, of 1 epoch(s) in all, so it never learns")
     assert note in log.getvalue()
     assert json.loads(run(cell("dino"), small_pack, tmp_path / "two")["ledger.json"])["notes"] == []

@@ -11,6 +11,7 @@ import yaml
 
 from sslbench import registry
 from sslbench.config import load
+from sslbench.engine import optimizers
 from sslbench.errors import UserError
 from sslbench.fingerprint import closure
 from sslbench.methods.auxiliary import WithAuxiliary
@@ -62,11 +63,10 @@ def test_every_gradient_is_the_sum_of_the_methods_and_the_tasks():
 def test_every_parameter_is_trained_and_kept_once(name):
     method = build(name, "test_resnet", 64, SMALL)
     model = wrapped(name)
-    groups = model.parameter_groups()
-    trained = [id(p) for group in groups for p in group["params"]]
+    recipe = method.options.recipe.model_dump()
+    trained = [id(p) for g in optimizers.groups(recipe, model.named_parameters(), []) for p in g["params"]]
     assert len(trained) == len(set(trained))
     assert set(trained) == {id(p) for p in model.parameters() if p.requires_grad}
-    assert groups[-1]["params"] == list(model.tasks.parameters())
     kept = {key.removeprefix("method.") for key in model.state_dict() if not key.startswith("tasks.")}
     assert kept == set(method.state_dict())
 
@@ -87,7 +87,7 @@ def test_byol_with_tasks_answers_the_engine_as_byol_does():
 def test_each_question_of_the_engine_reaches_the_method():
     model = wrapped("simclr")
     asked = []
-    ours = {"loss", "backbone", "last_features", "parameter_groups", "trivial_loss", "features"}  # answered here
+    ours = {"loss", "backbone", "last_features", "trivial_loss", "features"}  # answered here
     hooks = [
         name
         for name, value in vars(Method).items()
@@ -95,7 +95,7 @@ def test_each_question_of_the_engine_reaches_the_method():
     ]
     for name in hooks:
         setattr(model.method, name, lambda *a, _name=name: asked.append((_name, a)))
-        arguments = {"check_pictures": (7, 7, 2), "watched": ()}.get(name, (3, 1))
+        arguments = {"check_pictures": (7, 7, 2), "watched": (), "parts": ()}.get(name, (3, 1))
         getattr(model, name)(*arguments)
         assert asked[-1] == (name, arguments)
     assert "before_step" in hooks
@@ -149,8 +149,8 @@ def test_another_backbone_does_not_inherit_the_options_of_the_first():
     settings = {
         name: config.cell("imagenette2-160", name, "simclr", 0).settings["backbone"] for name in ("simclr", "byol")
     }
-    assert settings["simclr"] == {"name": "vit_tiny_patch16_224", "options": {}}
-    assert settings["byol"] == {"name": "resnet18", "options": {"output_stride": 16}}
+    assert settings["simclr"] == {"name": "vit_tiny_patch16_224", "options": {}, "residual_gain": None}
+    assert settings["byol"] == {"name": "resnet18", "options": {"output_stride": 16}, "residual_gain": 1}
 
 
 def test_settings_of_every_task_load_without_torch_and_have_a_weight():

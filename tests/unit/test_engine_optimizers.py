@@ -40,7 +40,8 @@ def gradients(module: nn.Module, step: int) -> None:
 def test_lars_makes_the_same_steps_as_lightlys(weight_decay, momentum):
     ours, theirs = network(), network()
     options = {"lr": 0.3, "momentum": momentum, "weight_decay": weight_decay}
-    optimizer, reference = LARS(ours.parameters(), **options), LightlyLARS(theirs.parameters(), **options)
+    optimizer = LARS(ours.parameters(), **options, norm="parts")
+    reference = LightlyLARS(theirs.parameters(), **options)
     for step in range(5):
         gradients(ours, step)
         gradients(theirs, step)
@@ -55,10 +56,90 @@ def test_lars_follows_the_papers_formula():
     p, g = [3.0, 4.0], [0.6, 0.8]
     parameter = nn.Parameter(torch.tensor(p, dtype=torch.float64))
     parameter.grad = torch.tensor(g, dtype=torch.float64)
-    LARS([parameter], lr=0.5, momentum=0.9, weight_decay=0.1, trust=0.001, eps=0.0).step()
+    LARS([parameter], lr=0.5, momentum=0.9, weight_decay=0.1, trust=0.001, eps=0.0, norm="parts").step()
     trust = 0.001 * 5.0 / (1.0 + 0.1 * 5.0)
     expected = [a - 0.5 * trust * (b + 0.1 * a) for a, b in zip(p, g, strict=True)]
     assert parameter.tolist() == pytest.approx(expected, rel=1e-14)
+
+
+def test_by_default_lars_divides_by_the_norm_of_the_decayed_gradient_even_without_decay():
+    """As in the official code of Barlow Twins, VICReg and BYOL; one tensor, plain Python."""
+    p, g = [3.0, 4.0], [0.8, -0.6]
+    for decay in (0.0, 0.1):
+        parameter = nn.Parameter(torch.tensor(p, dtype=torch.float64))
+        parameter.grad = torch.tensor(g, dtype=torch.float64)
+        LARS([parameter], lr=0.5, weight_decay=decay, trust=0.001).step()
+        update = [b + decay * a for a, b in zip(p, g, strict=True)]
+        ratio = 0.001 * 5.0 / math.hypot(*update)
+        assert parameter.tolist() == pytest.approx(
+            [a - 0.5 * ratio * u for a, u in zip(p, update, strict=True)], rel=1e-14
+        )
+
+
+def test_a_tensor_of_zeros_takes_its_plain_gradient_under_lars():
+    parameter = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+    parameter.grad = torch.tensor([0.5, -1.0], dtype=torch.float64)
+    LARS([parameter], lr=0.1, weight_decay=0.1).step()
+    assert parameter.tolist() == pytest.approx([-0.05, 0.1])
+
+
+def treatment(**changes) -> dict[str, tuple]:
+    """Decay, adaptation and rate of every tensor of a small network, at a rate of 1 and a decay of 0.01."""
+    module, own = network(), recipe(**changes)
+    optimizer = optimizers.build(own, optimizers.groups(own, module.named_parameters(), [module[3].weight]))
+    optimizers.set_rates(optimizer, 1.0, 0.01, peak=4.0)
+    names = {id(p): name for name, p in module.named_parameters()}
+    found = {
+        names[id(p)]: (group["weight_decay"], group.get("adapt", True), group["lr"])
+        for group in optimizer.param_groups
+        for p in group["params"]
+    }
+    assert len(found) == sum(len(group["params"]) for group in optimizer.param_groups) == len(names)
+    return found
+
+
+def test_a_recipe_says_what_one_dimensional_tensors_are_spared():
+    weights, small = ("0.weight", "3.weight"), ("0.bias", "1.weight", "1.bias", "3.bias")
+    plain = treatment()
+    assert {plain[name] for name in ("0.weight", *small)} == {(0.01, True, 1.0)} and plain["3.weight"] == (
+        0.01,
+        True,
+        4.0,
+    )
+    for changes, expected in (
+        ({"decay_skips_1d": True}, (0.0, True, 1.0)),
+        ({"optimizer": "lars"}, (0.0, False, 1.0)),
+        ({"optimizer": "lars", "lars_skips_1d": False}, (0.01, True, 1.0)),
+        ({"optimizer": "lars", "lars_skips_1d": False, "decay_skips_1d": True}, (0.0, True, 1.0)),
+        ({"base_lr_1d": 0.05}, (0.01, True, 0.5)),
+    ):
+        found = treatment(**changes)
+        assert {found[name] for name in small} == {expected}, changes
+        assert [found[name][:2] for name in weights] == [(0.01, True)] * 2
+
+
+def test_a_rate_set_per_epoch_is_torchs_cosine_and_lightlys_warm_up():
+    plain = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(plain, T_max=10)
+    own = recipe(schedule="epoch")
+    for epoch in range(10):
+        expected = scheduler.get_last_lr()[0]
+        assert [optimizers.rate_factor(own, 5 * epoch + i, 5, 50) for i in (0, 4)] == pytest.approx([expected] * 2)
+        plain.step()
+        scheduler.step()
+    warm = recipe(schedule="epoch", warmup_epochs=4)
+    rates = [optimizers.rate_factor(warm, 5 * epoch, 5, 50) for epoch in range(5)]
+    assert rates == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])
+
+
+def test_clipping_each_tensor_leaves_short_gradients_alone():
+    module = network()
+    gradients(module, 0)
+    before = [p.grad.clone() for p in module.parameters()]
+    middle = sorted(float(g.norm()) for g in before)[3]
+    optimizers.clip(module.parameters(), recipe(clip_gradient_norm=middle, clip_each=True))
+    for p, g in zip(module.parameters(), before, strict=True):
+        torch.testing.assert_close(p.grad, g * min(1.0, middle / float(g.norm())), rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("kind", ["sgd", "lars", "adam", "adamw"])

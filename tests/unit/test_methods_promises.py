@@ -14,7 +14,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from sslbench import registry
 from sslbench.backbones import Backbone
 from sslbench.errors import UserError
-from sslbench.methods.base import Batch, Method, spread
+from sslbench.methods.base import Batch, spread
 from sslbench.methods.vicregl.settings import Settings as VICRegL
 from tests.unit.method_batches import build, make_batch
 
@@ -211,14 +211,6 @@ def test_supervised_needs_to_be_told_the_number_of_classes():
 def test_a_misspelt_option_is_refused():
     with pytest.raises(ValidationError, match="temprature"):
         build("simclr", "test_resnet", 32, {"temprature": 0.1})
-
-
-def test_one_optimiser_group_holds_every_trained_parameter_once():
-    model: Method = build("byol", "test_resnet", 32, SMALL)
-    (group,) = model.parameter_groups()
-    trained = [p for network in (model.backbone, model.projection, model.prediction) for p in network.parameters()]
-    assert {id(p) for p in group["params"]} == {id(p) for p in trained}
-    assert len(group["params"]) == len(trained)
 
 
 def test_the_input_size_of_a_backbone_may_be_smaller_than_the_methods():

@@ -97,10 +97,11 @@ def test_an_option_that_would_do_nothing_is_refused_where_it_was_set_and_no_defa
         return str(caught.value)
 
     short = "config: models.mine.{} on imagewoof: {}"
-    held = "is 2, of 2 epoch(s) in all, so the last layer never learns"
+    held = "is 2, of 2 epoch(s) in all, so it never learns"
     dino, swav = {"method": "dino"}, {"method": "swav", "queue_length": 3840}
-    assert refusal(dino | {"freeze_last_layer": 2}, epochs=2).startswith(short.format("freeze_last_layer", held))
-    trained({"mine": dino | {"freeze_last_layer": 2}}, {"epochs": 3})
+    frozen = dino | {"recipe": {"frozen_epochs": {"last_layer": 2}}}
+    assert refusal(frozen, epochs=2).startswith(short.format("recipe.frozen_epochs.last_layer", held))
+    trained({"mine": frozen}, {"epochs": 3})
     trained({"mine": dino}, {"epochs": 1})  # by default it is held for one
     never = "the queue is never used: queue_start_epoch is 15, of 15 epoch(s) in all"
     assert refusal(swav, epochs=15).startswith(short.format("queue_length", never))
@@ -130,6 +131,7 @@ def test_a_method_that_does_not_say_that_several_devices_can_train_it_is_refused
     method = build("simclr", "test_resnet", 32, {})
     monkeypatch.setattr(type(method), "facts", settings.FACTS)
     asked = {"train": {"batch_size": 8, "accumulate": 1}, "method": {"name": "simclr"}}
+    asked["recipe"] = method.options.recipe.model_dump()
     check_batch(method, asked, 100, 1)
     with pytest.raises(UserError, match=r"compute\.devices: SimCLR is not made for several"):
         check_batch(method, asked, 100, 2)

@@ -57,7 +57,8 @@ def test_a_dataset_has_the_rows_of_its_own_models_alone_with_trainings_first() -
     vit = "random-test_vit-patch_size-4"
     rows = untrained(planned({"models": ["on-vit", "simclr"]}, {"datasets": ["other"], "models": ["on-vit"]}))
     assert list(rows) == [("drawn", "random"), ("drawn", vit), ("other", vit)]
-    assert rows["drawn", vit]["backbone"] == {"name": "test_vit", "options": {"patch_size": 4}}
+    assert rows["drawn", vit]["backbone"] == {
+        "name": "test_vit", "options": {"patch_size": 4}, "residual_gain": None}  # fmt: skip
     assert rows["drawn", vit]["method"] == {"name": "random", "options": {}}
     assert (rows["drawn", vit]["transform"], rows["drawn", vit]["views"]) == ([[], []], [])
     assert untrained(planned({}, references={"random": False})) == {}

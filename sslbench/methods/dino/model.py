@@ -68,9 +68,6 @@ class Model(Method):
         # Equation 4, once a step. The loss that was just taken saw the center of the step before.
         self.center.lerp_(torch.stack(self.fresh).mean(dim=0), 1 - self.options.center_momentum)
         self.fresh.clear()
-        if epoch < self.options.freeze_last_layer:
-            for parameter in self.head.last.parameters():
-                parameter.grad = None
 
     @property
     def evaluated(self) -> Backbone:
@@ -81,6 +78,9 @@ class Model(Method):
 
     def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
         return [(self.backbone, self.teacher_backbone), (self.head, self.teacher_head)]
+
+    def parts(self) -> dict[str, nn.Module]:
+        return {"last_layer": self.head.last}
 
     def trivial_loss(self, batch_size: int | None = None) -> dict[str, Any]:
         return {"part": "divergence", "value": 0.0}

@@ -27,12 +27,13 @@ FACTS = MethodFacts(
 
 
 class Settings(MethodSettings):
+    parts = ("last_layer",)
+
     hidden_dim: Width = 2048  # paper, section 3.1; lightly
     bottleneck_dim: Width = 256  # paper, appendix C; lightly
     out_dim: Annotated[int, Field(ge=2)] = 2048  # lightly; the paper's ImageNet has 65536
     head_batch_norm: bool = False  # paper, section 3.2, and code; lightly has it
     norm_last_layer: bool = True  # code: the last layer's rows keep unit length; False: they learn their lengths
-    freeze_last_layer: Annotated[int, Field(ge=0)] = 1  # epochs; code
     student_temperature: Temperature = 0.1  # paper, section 3.2; lightly
     teacher_temperature: Temperature = 0.04  # code, ResNet-50; lightly; the paper's ViTs rise to 0.07
     warmup_teacher_temperature: Temperature = 0.04  # code; lightly
@@ -50,6 +51,7 @@ class Settings(MethodSettings):
         weight_decay=5e-4,  # lightly; code, ResNet-50: 1e-4
         momentum=0.9,
         warmup_epochs=10,  # paper, section 3.2; code
+        frozen_epochs={"last_layer": 1},  # code
         ema_start=0.996,  # paper, section 3.1; lightly: 0.99 throughout
         ema_end=1.0,  # paper, section 3.1
         clip_gradient_norm=3.0,  # code, of each tensor by itself; here, as in lightly's ResNet-50, of all together
@@ -60,9 +62,3 @@ class Settings(MethodSettings):
         local = ViewSpec(role="local", size=size, crop_scale=self.local_crop_scale)
         pair = [ViewSpec(size=input_size, crop_scale=self.global_crop_scale, branch=branch) for branch in (0, 1)]
         return pair + [local] * self.local_views
-
-    def without_effect(self, epochs: int, steps: int | None, together: int) -> dict[str, str]:
-        if self.freeze_last_layer < epochs:
-            return {}
-        why = f"is {self.freeze_last_layer}, of {epochs} epoch(s) in all, so the last layer never learns"
-        return {"freeze_last_layer": f"{why}; train for longer, or give a smaller number"}

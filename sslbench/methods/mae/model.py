@@ -91,13 +91,6 @@ class Model(Method):
         loss = mae_loss(self.decode(tokens, keep, mask), patches, self.options.normalize_targets)
         return {"loss": averaged(loss)}
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """No decay of biases, norms and tokens, as in the authors' code."""
-        trained = [(name, p) for name, p in self.named_parameters() if p.requires_grad]
-        free = [p for name, p in trained if p.ndim <= 1 or name.endswith(("_token", "pos_embed"))]
-        chosen = {id(p) for p in free}
-        return [{"params": [p for _, p in trained if id(p) not in chosen]}, {"params": free, "weight_decay": 0.0}]
-
     def trivial_loss(self, batch_size: int | None = None) -> dict[str, Any] | None:
         # The error of each patch's mean: its normalised pixels have variance 1 (with lightly's n - 1 a little less).
         count = self.patch**2 * 3

@@ -24,7 +24,7 @@ class Settings(OneView):
     decoder_depth: Annotated[int, Field(ge=1)] = 8  # paper, table 1a
     decoder_head_dim: Width = 32  # 16 heads at width 512; authors' code
     # Paper, table 8, less its second beta of 0.95: AdamW has torch's 0.999 here.
-    recipe: Recipe = Recipe(optimizer="adamw", base_lr=1.5e-4, weight_decay=0.05, warmup_epochs=40)
+    recipe: Recipe = Recipe(optimizer="adamw", base_lr=1.5e-4, weight_decay=0.05, decay_skips_1d=True, warmup_epochs=40)
 
     @model_validator(mode="after")
     def _whole_heads(self) -> "Settings":

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightly.loss.negative_cosine_similarity import NegativeCosineSimilarity
 from lightly.models.modules.heads import SimSiamPredictionHead, SimSiamProjectionHead
-from torch import Tensor
+from torch import Tensor, nn
 
 from sslbench.backbones import Backbone
 from sslbench.methods.base import Batch, Method, in_float32, spread
@@ -36,5 +36,8 @@ class Model(Method):
         z_a, z_b = (self.projection(f) for f in self.features(batch.views))  # [n, D] each
         p_a, p_b = self.prediction(z_a), self.prediction(z_b)  # [n, D] each
         return {"loss": averaged(simsiam_loss(p_a, p_b, z_a, z_b)), "spread": spread(gathered(z_a))}
+
+    def parts(self) -> dict[str, nn.Module]:
+        return {"predictor": self.prediction}
 
     # No trivial loss: a constant output reaches the optimum, -1, so the loss cannot tell; `spread` can.

@@ -11,6 +11,8 @@ FACTS = MethodFacts(
 
 
 class Settings(MethodSettings):
+    parts = ("predictor",)
+
     hidden_dim: Width = 2048  # projection; paper, section 3; lightly
     out_dim: Width = 2048  # paper, section 3; lightly
     prediction_hidden_dim: Width = 512  # a bottleneck of a quarter; paper, section 3; lightly

@@ -98,5 +98,8 @@ class Model(Method):
         queue = self.queue if full and batch.epoch >= o.queue_start_epoch else None
         return swav_loss(z, self.prototypes.weight, *constants, queue)
 
+    def parts(self) -> dict[str, nn.Module]:
+        return {"prototypes": self.prototypes}
+
     def trivial_loss(self, batch_size: int | None = None) -> dict[str, Any]:
         return {"part": "loss", "value": math.log(self.options.prototypes)}

@@ -15,6 +15,8 @@ FACTS = MethodFacts(
 
 
 class Settings(MethodSettings):
+    parts = ("prototypes",)
+
     hidden_dim: Width = 2048  # paper, appendix A.1; lightly
     out_dim: Width = 128  # paper, appendix A.1; lightly
     prototypes: Annotated[int, Field(ge=2)] = 3000  # paper, section 4.1; lightly
@@ -40,12 +42,15 @@ class Settings(MethodSettings):
         return pair + [local] * self.local_views
 
     def without_effect(self, epochs: int, steps: int | None, together: int) -> dict[str, str]:
+        idle = self.never_learns(epochs)
         if not self.queue_length:
-            return {}
+            return idle
         if self.queue_start_epoch >= epochs:
             why = f"the queue is never used: queue_start_epoch is {self.queue_start_epoch}, of {epochs} epoch(s) in all"
-            return dict.fromkeys(("queue_length", "queue_start_epoch"), f"{why}; lower it, or leave the queue out")
+            return idle | dict.fromkeys(
+                ("queue_length", "queue_start_epoch"), f"{why}; lower it, or leave the queue out"
+            )
         if steps is not None and (steps - 1) * together < self.queue_length:
             why = f"the queue is never full: {steps} steps bring {together} of its {self.queue_length} pictures each"
-            return {"queue_length": f"{why}; train for longer, or give a shorter one"}
-        return {}
+            return idle | {"queue_length": f"{why}; train for longer, or give a shorter one"}
+        return idle

@@ -76,7 +76,8 @@ class LARS(Optimizer):
 
 
 def peak_lr(recipe: dict, batch_size: int) -> float:
-    return recipe["base_lr"] * (batch_size / 256 if recipe["scale_lr"] else 1.0)
+    power = {True: 1.0, "sqrt": 0.5, False: 0.0}[recipe["scale_lr"]]
+    return recipe["base_lr"] * (batch_size / 256) ** power
 
 
 def lr_factor(step: int, total_steps: int, warmup_steps: int, end: float) -> float:
@@ -102,6 +103,8 @@ def rate_factor(recipe: dict, step: int, steps_per_epoch: int, total_steps: int)
     if recipe["schedule"] == "epoch":
         step, total_steps = step // steps_per_epoch, total_steps // steps_per_epoch
         warmup = round(warmup / steps_per_epoch)
+    if recipe["cosine_ends"] == "last":
+        total_steps -= 1
     return lr_factor(step, total_steps, warmup, recipe["end_lr_factor"])
 
 
@@ -225,13 +228,14 @@ def build(recipe: dict, groups: list[dict]) -> Optimizer:
     fused = all(p.device.type == "cuda" and p.is_floating_point() for g in groups for p in g["params"]) or None
     match kind:
         case "sgd":
-            return SGD(groups, lr=0.0, momentum=recipe["momentum"], weight_decay=decay, fused=fused)
+            momentum = {"momentum": recipe["momentum"], "nesterov": recipe["nesterov"]}
+            return SGD(groups, lr=0.0, **momentum, weight_decay=decay, fused=fused)
         case "lars":
             return LARS(groups, lr=0.0, momentum=recipe["momentum"], weight_decay=decay, norm=recipe["lars_norm"])
         case "adam":
-            return Adam(groups, lr=0.0, weight_decay=decay, fused=fused)
+            return Adam(groups, lr=0.0, betas=(0.9, recipe["beta2"]), weight_decay=decay, fused=fused)
         case "adamw":
-            return AdamW(groups, lr=0.0, weight_decay=decay, fused=fused)
+            return AdamW(groups, lr=0.0, betas=(0.9, recipe["beta2"]), weight_decay=decay, fused=fused)
     raise UserError(f"recipe.optimizer is {kind!r}; it is one of sgd, lars, adam, adamw")
 
 

@@ -39,7 +39,7 @@ class Recipe(Strict):
     optimizer: Literal["sgd", "lars", "adam", "adamw"]
     base_lr: Annotated[float, Field(gt=0)]  # at 256 images a step
     base_lr_1d: Annotated[float, Field(gt=0)] | None = None  # of 1-D tensors; None: base_lr
-    scale_lr: bool = True  # lr = base_lr * batch / 256; False: base_lr as it is
+    scale_lr: bool | Literal["sqrt"] = True  # lr = base_lr * batch / 256, or times its root; False: base_lr as it is
     weight_decay: Annotated[float, Field(ge=0)]
     weight_decay_end: Annotated[float, Field(ge=0)] | None = None  # cosine from weight_decay to it; None: constant
     decay_skips_1d: bool = False  # 1-D tensors have no weight decay
@@ -47,7 +47,11 @@ class Recipe(Strict):
     # The denominator of LARS's trust ratio. sum: |g + wd p|; parts: |g| + wd |p|, and no adaptation where wd is 0.
     lars_norm: Literal["sum", "parts"] = "sum"
     momentum: Share = 0.9  # SGD and LARS
+    nesterov: bool = False  # SGD
+    beta2: Share = 0.999  # Adam and AdamW
     schedule: Literal["step", "epoch"] = "step"  # how often the learning rate is set
+    # Where the cosine reaches its end: a unit of the schedule after the run, or at the run's last one.
+    cosine_ends: Literal["after", "last"] = "after"
     warmup_epochs: Annotated[float, Field(ge=0)] = 0  # linear; clipped to half of the run
     end_lr_factor: Share = 0  # cosine ends at this share of the peak
     constant_lr: tuple[str, ...] = ()  # parts of the method that keep the peak rate
@@ -58,6 +62,12 @@ class Recipe(Strict):
     clip_each: bool = False  # clip the norm of each tensor by itself; False: that of all together
     # The last gain of every residual branch at the start. timm's ResNets begin at 0, torchvision's at 1.
     residual_gain: Literal[0, 1] = 1
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> "Recipe":
+        if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
+            raise ValueError("nesterov is SGD's, with a momentum above 0; leave it out, or set optimizer: sgd")
+        return self
 
 
 class MomentumRecipe(Recipe):

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 from lightly.utils.lars import LARS as LightlyLARS
-from lightly.utils.scheduler import cosine_warmup_schedule
+from lightly.utils.scheduler import CosineWarmupScheduler, cosine_warmup_schedule
 from torch import nn
 
 from sslbench.engine import optimizers
@@ -132,6 +132,16 @@ def test_a_rate_set_per_epoch_is_torchs_cosine_and_lightlys_warm_up():
     assert rates == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])
 
 
+def test_a_cosine_that_ends_at_the_last_epoch_is_lightlys_warm_up_scheduler():
+    own = recipe(schedule="epoch", warmup_epochs=3, cosine_ends="last", end_lr_factor=0.001)
+    plain = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
+    theirs = CosineWarmupScheduler(plain, warmup_epochs=3, max_epochs=12, end_value=0.001)
+    for epoch in range(12):
+        assert optimizers.rate_factor(own, 5 * epoch, 5, 60) == pytest.approx(theirs.get_last_lr()[0], rel=1e-9)
+        plain.step()
+        theirs.step()
+
+
 def test_clipping_each_tensor_leaves_short_gradients_alone():
     module = network()
     gradients(module, 0)
@@ -215,6 +225,7 @@ def test_warm_up_is_clipped_to_half_of_a_short_run():
 
 def test_the_rate_scales_with_the_batch_only_where_the_recipe_says_so():
     assert optimizers.peak_lr(recipe(base_lr=0.3), 512) == pytest.approx(0.6)
+    assert optimizers.peak_lr(recipe(base_lr=0.3, scale_lr="sqrt"), 1024) == pytest.approx(0.6)
     assert optimizers.peak_lr(recipe(base_lr=0.3, scale_lr=False), 512) == 0.3
 
 

@@ -178,7 +178,8 @@ class Training:
         labels = None
         if self.name in registry.REFERENCES:
             labels = self.device.send(self.labels[indices[start:stop]])
-        batch = Batch(views=views, labels=labels, epoch=epoch, step=self.step, total_steps=self.total_steps)
+        steps = {"step": self.step, "total_steps": self.total_steps, "steps_per_epoch": self.steps_per_epoch}
+        batch = Batch(views=views, labels=labels, epoch=epoch, **steps)
         with self.ledger.section("step"):
             with self.device.autocast():
                 losses = self.method.loss(batch)

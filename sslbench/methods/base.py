@@ -32,6 +32,7 @@ class Batch:
     epoch: int = 0
     step: int = 0  # optimiser steps made so far in the run
     total_steps: int = 1
+    steps_per_epoch: int = 1
 
 
 class Method(nn.Module):

@@ -12,7 +12,7 @@ from sslbench.methods.moco.model import Model, in_groups, moco_loss
 from tests.unit.method_batches import build, make_batch
 
 N, D, K = 6, 5, 9
-SMALL = {"hidden_dim": 16, "out_dim": 8, "queue": 10}
+SMALL = {"hidden_dim": 16, "out_dim": 8, "queue": 10, "symmetric": False, "key_batch_norm": "shuffle"}
 
 
 def draw(*shape: int, seed: int) -> Tensor:

@@ -87,7 +87,7 @@ def step(model, number: int, epoch: int, n: int = 6, parts: int = 1):
     model.before_step(number, epoch)
     for part in range(parts):
         batch = make_batch(model, n, seed=10 * number + part)
-        batch.step, batch.epoch = number, epoch
+        batch.step, batch.epoch, batch.steps_per_epoch = number, epoch, 3
         losses.append(model.loss(batch)["loss"])
     model.after_backward(number, epoch)
     model.projection._forward_hooks.clear()
@@ -96,7 +96,9 @@ def step(model, number: int, epoch: int, n: int = 6, parts: int = 1):
 
 
 def test_the_queue_holds_the_newest_features_first_of_each_view_and_all_parts_of_a_step():
-    model = build("swav", "test_resnet", 32, SMALL | {"queue_length": 10, "local_views": 1}).train()
+    model = build(
+        "swav", "test_resnet", 32, SMALL | {"queue_length": 10, "queue_start_epoch": 0, "local_views": 1}
+    ).train()
     _, first = step(model, 0, 0)
     _, second = step(model, 1, 0, n=3, parts=2)
     for view in (0, 1):
@@ -105,8 +107,10 @@ def test_the_queue_holds_the_newest_features_first_of_each_view_and_all_parts_of
         torch.testing.assert_close(model.queue[view], newest)
 
 
-@pytest.mark.parametrize(("number", "epoch", "used"), [(1, 3, False), (2, 1, False), (2, 2, True), (5, 4, True)])
-def test_the_queue_is_used_when_it_is_full_and_its_epoch_has_come(number, epoch, used):
+@pytest.mark.parametrize(("number", "used"), [(5, False), (6, False), (7, False), (8, True), (12, True)])
+def test_the_queue_is_used_once_the_steps_since_its_epoch_have_filled_it(number, used):
+    """Three steps an epoch, so that step 6 is the first to fill it; two steps of 6 images do."""
+    epoch = number // 3
     model = build("swav", "test_resnet", 32, SMALL | {"queue_length": 12, "queue_start_epoch": 2}).train()
     model.queue.copy_(unit(torch.randn(2, 12, 24)))
     before = model.queue.clone()

@@ -75,7 +75,7 @@ def check(cells: list, devices: int = 1) -> None:
 
 def test_a_batch_that_a_method_cannot_learn_from_is_named_before_anything_runs() -> None:
     small = {"backbone": "test_resnet", "input_size": 32, "batch_size": 32}
-    moco = {"method": "moco", "queue": 64}
+    moco = {"method": "moco", "queue": 64, "preset": "authors"}
     two_groups = (
         r"config: models\.moco: key_batch_norm is 'shuffle' in groups of 32 pictures, and 32 at a time make no two"
     )
@@ -111,7 +111,7 @@ def test_an_option_that_would_do_nothing_is_refused_where_it_was_set_and_no_defa
     most = 34 * 256
     long = swav | {"queue_start_epoch": 0}
     trained({"mine": long | {"queue_length": most}}, {"epochs": 1})
-    never = "the queue is never full: 35 steps bring 256 of its 8705 pictures each"
+    never = "the queue is never full: 35 steps bring 256 of its 8705 images each"
     told = refusal(long | {"queue_length": most + 1}, epochs=1)
     assert told.startswith(short.format("queue_length", never))
 

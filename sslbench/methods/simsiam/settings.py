@@ -1,6 +1,6 @@
-"""SimSiam's options and recipe for ResNet-18; lightly means its docs/.../imagenette_benchmark.py, batch 256."""
+"""SimSiam's options, and its recipe by lightly and by its authors."""
 
-from sslbench.methods.spec import MethodFacts, MethodSettings, Recipe, Width
+from sslbench.methods.spec import MethodFacts, MethodSettings, Recipe, Source, Width
 
 FACTS = MethodFacts(
     title="SimSiam",
@@ -13,8 +13,42 @@ FACTS = MethodFacts(
 class Settings(MethodSettings):
     parts = ("predictor",)
 
-    hidden_dim: Width = 2048  # projection; paper, section 3; lightly
-    out_dim: Width = 2048  # paper, section 3; lightly
-    prediction_hidden_dim: Width = 512  # a bottleneck of a quarter; paper, section 3; lightly
-    # lightly, which does not scale this method's rate with the batch
-    recipe: Recipe = Recipe(optimizer="sgd", base_lr=0.06, scale_lr=False, weight_decay=5e-4, momentum=0.9)
+    hidden_dim: Width = 2048  # of the projection
+    out_dim: Width = 2048
+    prediction_hidden_dim: Width = 512
+    recipe: Recipe = Recipe(
+        optimizer="sgd", base_lr=0.06, scale_lr=False, weight_decay=5e-4, momentum=0.9, schedule="epoch"
+    )
+
+    presets = {
+        "lightly": {},
+        "authors": {
+            "hidden_dim": 512,
+            "recipe": {
+                "base_lr": 0.05,
+                "scale_lr": True,
+                "weight_decay": 1e-4,
+                "constant_lr": ("predictor",),
+                "residual_gain": 0,
+            },
+        },
+    }
+    sources = {
+        "hidden_dim": Source(
+            authors="the features' width: simsiam/builder.py:28-33", lightly="imagenette_benchmark.py:429"
+        ),
+        "out_dim": Source(authors="main_simsiam.py:86", lightly="imagenette_benchmark.py:429"),
+        "prediction_hidden_dim": Source(authors="main_simsiam.py:88", lightly="imagenette_benchmark.py:430"),
+        "recipe.optimizer": Source(authors="main_simsiam.py:199", lightly="imagenette_benchmark.py:449"),
+        "recipe.base_lr": Source(authors="main_simsiam.py:56", lightly="imagenette_benchmark.py:451"),
+        "recipe.scale_lr": Source(authors="main_simsiam.py:157", lightly="imagenette_benchmark.py:451"),
+        "recipe.weight_decay": Source(
+            authors="of every tensor: main_simsiam.py:60", lightly="of every tensor: imagenette_benchmark.py:453"
+        ),
+        "recipe.momentum": Source(authors="main_simsiam.py:58", lightly="imagenette_benchmark.py:452"),
+        "recipe.schedule": Source(authors="main_simsiam.py:257, 361", lightly="imagenette_benchmark.py:455"),
+        "recipe.constant_lr": Source(
+            authors="--fix-pred-lr, main_simsiam.py:193-195, 364; the README's command", lightly="none"
+        ),
+        "recipe.residual_gain": Source(authors="simsiam/builder.py:24", lightly="imagenette_benchmark.py:426"),
+    }

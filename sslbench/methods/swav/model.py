@@ -3,8 +3,7 @@
 Caron et al. 2020, equations 1 to 5 and algorithm 1. The projection head is lightly's. The loss and the prototypes are
 ours where lightly's deviate: its prototypes have a bias, which leaves the similarities unbounded (and the exponential
 of Sinkhorn's first step overflows float32 from 4.4 on); the authors' have none, and so have these. The queue (section
-3.1) is filled from the first step, where the authors' is from the epoch in which its use begins, and as theirs it is
-used when it is full.
+3.1) is filled from its start epoch on and used once it is full, as in the authors' code.
 """
 
 import math
@@ -81,10 +80,10 @@ class Model(Method):
 
     @torch.no_grad()
     def after_backward(self, step: int, epoch: int) -> None:
-        if self.fresh:
+        if self.fresh and epoch >= self.options.queue_start_epoch:
             newest = torch.cat([*self.fresh[::-1], self.queue], dim=1)
             self.queue.copy_(newest[:, : self.options.queue_length])
-            self.fresh.clear()
+        self.fresh.clear()
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         o = self.options
@@ -93,9 +92,9 @@ class Model(Method):
         if not o.queue_length:
             return swav_loss(z, self.prototypes.weight, *constants)
         self.fresh.append(torch.stack([normalize(widened(z_v.detach()), dim=1) for z_v in z[:2]]))
-        # Each step before this one brought at least as many features as this part of it has.
-        full = batch.step * len(z[0]) >= o.queue_length
-        queue = self.queue if full and batch.epoch >= o.queue_start_epoch else None
+        # Each step that filled it brought at least as many features as this part of this one has.
+        filled = (batch.step - o.queue_start_epoch * batch.steps_per_epoch) * len(z[0])
+        queue = self.queue if filled >= o.queue_length else None
         return swav_loss(z, self.prototypes.weight, *constants, queue)
 
     def parts(self) -> dict[str, nn.Module]:

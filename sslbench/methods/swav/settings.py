@@ -1,10 +1,11 @@
-"""SwAV's options and recipe for ResNet-18; lightly means its docs/.../imagenette_benchmark.py, batch 256."""
+"""SwAV's options, and its recipe by lightly and by its authors, whose script for batches of 256 is
+scripts/swav_200ep_bs256_pretrain.sh."""
 
 from typing import Annotated
 
 from pydantic import Field
 
-from sslbench.methods.spec import CropScale, MethodFacts, MethodSettings, Recipe, Temperature, ViewSpec, Width
+from sslbench.methods.spec import CropScale, MethodFacts, MethodSettings, Recipe, Source, Temperature, ViewSpec, Width
 
 FACTS = MethodFacts(
     title="SwAV",
@@ -17,22 +18,72 @@ FACTS = MethodFacts(
 class Settings(MethodSettings):
     parts = ("prototypes",)
 
-    hidden_dim: Width = 2048  # paper, appendix A.1; lightly
-    out_dim: Width = 128  # paper, appendix A.1; lightly
-    prototypes: Annotated[int, Field(ge=2)] = 3000  # paper, section 4.1; lightly
-    temperature: Temperature = 0.1  # paper, appendix A.1; lightly
-    sinkhorn_epsilon: Temperature = 0.05  # paper, appendix A.1; lightly
-    sinkhorn_iterations: Annotated[int, Field(ge=1)] = 3  # paper, section 3.1; lightly
-    # Features of earlier pictures, of each of the two views, that a small batch's codes are found among (paper, section
-    # 3.1). The authors' code for small batches has 3840, from epoch 15 on; here, as in their large batches, none.
+    hidden_dim: Width = 2048
+    out_dim: Width = 128
+    prototypes: Annotated[int, Field(ge=2)] = 3000
+    temperature: Temperature = 0.1
+    sinkhorn_epsilon: Temperature = 0.05
+    sinkhorn_iterations: Annotated[int, Field(ge=1)] = 3
+    # Features of earlier images, of each of the two views, that a small batch's codes are found among (section 3.1).
     queue_length: Annotated[int, Field(ge=0)] = 0
-    queue_start_epoch: Annotated[int, Field(ge=0)] = 15
+    queue_start_epoch: Annotated[int, Field(ge=0)] = 15  # from which the queue is filled; it is used once it is full
     # The paper and lightly add six small views. The article did not: its SwAV takes the memory of two views.
     local_views: Annotated[int, Field(ge=0)] = 0
-    local_size_share: Annotated[float, Field(gt=0, le=1)] = 96 / 224  # of input_size; paper, appendix A.1
-    local_crop_scale: CropScale = (0.05, 0.14)  # paper, appendix A.1; lightly
-    global_crop_scale: CropScale | None = None  # None: the transform's; (0.14, 1) is the paper's
-    recipe: Recipe = Recipe(optimizer="adam", base_lr=1e-3, weight_decay=1e-6)  # lightly
+    local_size_share: Annotated[float, Field(gt=0, le=1)] = 96 / 224  # of input_size
+    local_crop_scale: CropScale = (0.05, 0.14)
+    global_crop_scale: CropScale | None = None  # None: the transform's
+    recipe: Recipe = Recipe(optimizer="adam", base_lr=1e-3, weight_decay=1e-6, schedule="epoch")
+
+    presets = {
+        "lightly": {},
+        "authors": {
+            "queue_length": 3840,
+            "recipe": {
+                "optimizer": "lars",
+                "base_lr": 0.6,
+                "lars_skips_1d": False,
+                "lars_norm": "parts",
+                "schedule": "step",
+                "end_lr_factor": 1e-3,
+                "frozen_epochs": {"prototypes": 1},
+            },
+        },
+    }
+    sources = {
+        "hidden_dim": Source(authors="main_swav.py:107", lightly="imagenette_benchmark.py:621"),
+        "out_dim": Source(authors="script:36", lightly="imagenette_benchmark.py:621"),
+        "prototypes": Source(authors="script:37", lightly="imagenette_benchmark.py:622"),
+        "temperature": Source(authors="script:33", lightly="lightly/loss/swav_loss.py"),
+        "sinkhorn_epsilon": Source(authors="script:34", lightly="lightly/loss/swav_loss.py"),
+        "sinkhorn_iterations": Source(authors="script:35", lightly="lightly/loss/swav_loss.py"),
+        "queue_length": Source(authors="script:38", lightly="none in SwaVModel; 384 in SwaVQueueModel"),
+        "queue_start_epoch": Source(authors="script:39", lightly="as the authors, in SwaVQueueModel"),
+        "local_views": Source(
+            authors="6, script:28",
+            lightly="6",
+            note="the number of views is the grid's; the article's memory shows two",
+        ),
+        "local_size_share": Source(authors="96 of 224, script:29", lightly="64 of 128"),
+        "local_crop_scale": Source(authors="script:30-31", lightly="the same"),
+        "global_crop_scale": Source(
+            authors="(0.14, 1), script:30-31", lightly="the same", note="the grid's transform crops"
+        ),
+        "recipe.optimizer": Source(
+            authors="SGD under apex's LARC, which is LARS: main_swav.py:177", lightly="imagenette_benchmark.py:653"
+        ),
+        "recipe.base_lr": Source(authors="script:42", lightly="imagenette_benchmark.py:655"),
+        "recipe.weight_decay": Source(authors="of every tensor, script:45", lightly="imagenette_benchmark.py:656"),
+        "recipe.lars_skips_1d": Source(authors="false: one group, main_swav.py:170-177"),
+        "recipe.lars_norm": Source(authors="apex's LARC: |g| + wd |p|"),
+        "recipe.momentum": Source(authors="main_swav.py:174"),
+        "recipe.beta2": Source(lightly="torch's default"),
+        "recipe.schedule": Source(authors="main_swav.py:275", lightly="imagenette_benchmark.py:658"),
+        "recipe.end_lr_factor": Source(authors="0.0006 of 0.6, script:43", lightly="0, imagenette_benchmark.py:658"),
+        "recipe.frozen_epochs": Source(
+            authors="5,005 steps, one epoch of ImageNet: script:44", lightly="none in SwaVModel"
+        ),
+        "recipe.residual_gain": Source(authors="src/resnet50.py:139", lightly="imagenette_benchmark.py:617"),
+    }
 
     def views(self, input_size: int) -> list[ViewSpec]:
         local = ViewSpec(
@@ -50,7 +101,8 @@ class Settings(MethodSettings):
             return idle | dict.fromkeys(
                 ("queue_length", "queue_start_epoch"), f"{why}; lower it, or leave the queue out"
             )
-        if steps is not None and (steps - 1) * together < self.queue_length:
-            why = f"the queue is never full: {steps} steps bring {together} of its {self.queue_length} pictures each"
+        filling = None if steps is None else steps - steps // epochs * self.queue_start_epoch
+        if filling is not None and (filling - 1) * together < self.queue_length:
+            why = f"the queue is never full: {filling} steps bring {together} of its {self.queue_length} images each"
             return idle | {"queue_length": f"{why}; train for longer, or give a shorter one"}
         return idle

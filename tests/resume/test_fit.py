@@ -205,7 +205,7 @@ def test_the_random_reference_is_the_start_of_every_method(small_pack, tmp_path)
 
 
 def test_the_curve_has_the_schedules_rate_and_the_mean_of_each_part(small_pack, tmp_path, monkeypatch):
-    settings = cell("vicreg", epochs=3)
+    settings = cell("vicreg", epochs=3, recipe={"schedule": "step", "cosine_ends": "after"})
     seen = []
     real = Training._add
 

@@ -1,6 +1,7 @@
 """BYOL: predict the projection that a slow copy of the network gives the other view.
 
-Grill et al. 2020, equation 2, which is 2 + 2 x this loss: negative cosine, as in lightly, whose heads these are.
+Grill et al. 2020, equation 2, which is 2 + 2 x the mean negative cosine that is minimised here, times ``loss_scale``.
+The heads are lightly's.
 """
 
 from copy import deepcopy
@@ -42,9 +43,10 @@ class Model(Method):
         with torch.no_grad():
             slow = self.momentum_backbone.each([view.images for view in batch.views])
             z_a, z_b = (self.momentum_projection(f) for f in slow)  # [n, d] each
-        return {"loss": averaged(byol_loss(p_a, p_b, z_a, z_b)), "spread": spread(gathered(p_a))}
+        loss = self.options.loss_scale * averaged(byol_loss(p_a, p_b, z_a, z_b))
+        return {"loss": loss, "spread": spread(gathered(p_a))}
 
     def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
         return [(self.backbone, self.momentum_backbone), (self.projection, self.momentum_projection)]
 
-    # No trivial loss: a constant output reaches the optimum, -1, so the loss cannot tell; `spread` can.
+    # No trivial loss: a constant output reaches the optimum, so the loss cannot tell; `spread` can.

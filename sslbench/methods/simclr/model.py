@@ -53,8 +53,9 @@ class Model(Method):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         z_a, z_b = (gathered(self.projection(f)) for f in self.features(batch.views))  # [n, d] each
-        return nt_xent_loss(z_a, z_b, self.options.temperature)
+        parts = nt_xent_loss(z_a, z_b, self.options.temperature)
+        return parts | {"loss": self.options.loss_scale * parts["loss"]}
 
     def trivial_loss(self, batch_size: int | None = None) -> dict[str, Any] | None:
         # Equal similarities to the 2n - 1 other views of the batch.
-        return {"part": "loss", "value": math.log(2 * batch_size - 1)} if batch_size else None
+        return {"part": "loss", "value": self.options.loss_scale * math.log(2 * batch_size - 1)} if batch_size else None

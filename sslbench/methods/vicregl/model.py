@@ -1,6 +1,6 @@
 """VICRegL: VICReg on pooled features, and on pairs of positions that match in feature space or in the picture.
 
-Bardes, Ponce, LeCun 2022, equations 2 to 6. Heads, terms and the search for neighbours are lightly's. Two forms:
+Bardes, Ponce, LeCun 2022, equations 2 to 6. Heads and terms are lightly's. Two forms:
 "paper" follows the authors' code and lightly 1.6; "article" follows lightly 1.2.42 to 1.3.3, where a global view is
 held against a local one and matched positions have the invariance term alone. A position's place is the mean place of
 its pixels, so the centre of its cell, whatever the view's geometry (lightly spaces cells w/(G-1) apart, not w/G).
@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from lightly.loss.vicreg_loss import invariance_loss, variance_loss
 from lightly.models.modules.heads import BarlowTwinsProjectionHead, VicRegLLocalProjectionHead
-from lightly.models.utils import nearest_neighbors
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
@@ -25,18 +24,36 @@ from sslbench.methods.vicreg.loss import vicreg_loss
 from sslbench.methods.vicregl.settings import FACTS, Settings
 
 
+def closest(z: Tensor, others: Tensor, distance: Tensor, count: int | None, order: str) -> tuple[Tensor, Tensor]:
+    """Pairs [n, count, d] of a position and the one nearest to it: those of ``z`` [n, m, d] whose neighbour in
+    ``others`` is nearest by ``distance`` [n, m, m_others]; all m where count is None or above m."""
+    nearest, neighbour = distance.topk(1, largest=False)  # [n, m, 1] each
+    m = z.shape[1]
+    kept = nearest.topk(min(count or m, m), dim=1, largest=False).indices  # [n, count, 1], by distance
+    if order == "position":
+        kept = kept.sort(dim=1).values
+    d = z.shape[2]
+    return z.gather(1, kept.expand(-1, -1, d)), others.gather(1, neighbour.gather(1, kept).expand(-1, -1, d))
+
+
 def matched_loss(
-    pair_loss: Callable, z_a: Tensor, z_b: Tensor, at_a: Tensor, at_b: Tensor, matches: tuple[int, int]
+    pair_loss: Callable,
+    z_a: Tensor,
+    z_b: Tensor,
+    at_a: Tensor,
+    at_b: Tensor,
+    matches: tuple[int | None, int | None],
+    order: str = "distance",
 ) -> Tensor:
     """Mean of both directions: the positions of one view that lie closest to one of the other, with their neighbours.
 
     z_a: [n, m_a, d], z_b: [n, m_b, d]. at_a: [n, m_a, c], at_b: [n, m_b, c], between which distances are measured.
-    matches: how many pairs from a to b and from b to a; clipped to what there is.
+    matches: how many pairs from a to b and from b to a; clipped to what there is. order: of the pairs.
     """
     with torch.no_grad():
         distance = torch.cdist(at_a, at_b, compute_mode="donot_use_mm_for_euclid_dist")  # [n, m_a, m_b]
-    to = pair_loss(*nearest_neighbors(z_a, z_b, distance, matches[0]))
-    fro = pair_loss(*nearest_neighbors(z_b, z_a, distance.mT, matches[1]))
+    to = pair_loss(*closest(z_a, z_b, distance, matches[0], order))
+    fro = pair_loss(*closest(z_b, z_a, distance.mT, matches[1], order))
     return (to + fro) / 2
 
 
@@ -61,8 +78,8 @@ def vicregl_loss(
     total = lam * invariance + mu * variance + nu * covariance
 
     feature, location = (
-        sum(matched_loss(pair_loss, local[a], local[b], at[a], at[b], o.matches) for a, b in pairs) / len(pairs)
-        for at in (local, places)
+        sum(matched_loss(pair_loss, local[a], local[b], at[a], at[b], m, o.pair_order) for a, b in pairs) / len(pairs)
+        for at, m in ((local, (None, None) if o.all_feature_matches else o.matches), (places, o.matches))
     )
     return {
         "loss": o.alpha * total + (1 - o.alpha) * (feature + location),
@@ -84,15 +101,21 @@ class Model(Method):
         super().__init__(backbone, options, input_size)
         o = self.options
         self.projection = BarlowTwinsProjectionHead(backbone.num_features, o.hidden_dim, o.out_dim)
-        self.local_projection = VicRegLLocalProjectionHead(backbone.map_features, o.local_hidden_dim, o.local_out_dim)
+        local_head = VicRegLLocalProjectionHead if o.local_norm == "layer" else BarlowTwinsProjectionHead
+        self.local_projection = local_head(backbone.map_features, o.local_hidden_dim, o.local_out_dim)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         features, maps = zip(*self.backbone.each_maps([view.images for view in batch.views]), strict=True)
         self.last_features = features[0].detach()
         z = [gathered(self.projection(f)) for f in features]  # [n, D]
-        local = [gathered(self.local_projection(m.flatten(2).mT)) for m in maps]  # [n, F, h, w] -> [n, h*w, d]
+        local = [gathered(self._at_each_position(m)) for m in maps]  # [n, h*w, d]
         places = [gathered(cell_centres(v.locations, m.shape[2:])) for v, m in zip(batch.views, maps, strict=True)]
         return vicregl_loss(z, local, places, 1 if self.options.form == "article" else 2, self.options)
+
+    def _at_each_position(self, spatial: Tensor) -> Tensor:
+        """The local head at every position of a map: [n, F, h, w] -> [n, h*w, d]."""
+        rows = spatial.flatten(2).mT  # [n, h*w, F]
+        return self.local_projection(rows.flatten(0, 1)).unflatten(0, rows.shape[:2])
 
     def trivial_loss(self, batch_size: int | None = None) -> dict[str, Any]:
         return {"part": "variance", "value": 1 - self.options.eps**0.5}

@@ -65,8 +65,8 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def _nesterov_has_momentum(self) -> "Recipe":
-        if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
-            raise ValueError("nesterov is SGD's, with a momentum above 0; leave it out, or set optimizer: sgd")
+        if self.nesterov and self.optimizer == "sgd" and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0; leave it out, or raise momentum")
         return self
 
 

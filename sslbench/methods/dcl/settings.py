@@ -1,6 +1,10 @@
-"""DCL's options and recipe, where it is all there is to learn from."""
+"""DCL's options and recipe, where it is all there is to learn from, and their sources.
 
-from sslbench.methods.spec import MethodFacts, Recipe
+Authors: JDAI-CV/DCL at 8950816, which fine-tunes a pretrained network with labels beside. No source trains it alone
+from random weights.
+"""
+
+from sslbench.methods.spec import MethodFacts, Recipe, Source
 from sslbench.pretext.dcl.settings import Options
 from sslbench.pretext.spec import OneView
 
@@ -15,5 +19,23 @@ FACTS = MethodFacts(
 
 
 class Settings(Options, OneView):
-    # No source trains it alone: the rate and decay of lightly's docs/.../imagenette_benchmark.py for its SGD methods.
-    recipe: Recipe = Recipe(optimizer="sgd", base_lr=0.06, weight_decay=5e-4, momentum=0.9)
+    recipe: Recipe = Recipe(optimizer="sgd", base_lr=0.06, weight_decay=5e-4, schedule="epoch")
+
+    sources = {
+        "tiles": Source(authors="7; train.py:72; paper, section 4", note="fewer where the map has fewer cells"),
+        "reach": Source(authors="2; paper, section 4"),
+        "variant": Source(
+            authors="code, another shuffle than the paper's; transforms/functional.py, swap", note="the paper's"
+        ),
+        "target": Source(authors="index; utils/dataset_DCL.py", note="the paper's, equation 5"),
+        "destruction_weight": Source(authors="1; utils/train_model.py:106"),
+        "location_weight": Source(authors="1 on CUB, 0.01 on cars and aircraft; utils/train_model.py:107"),
+        "recipe.optimizer": Source(authors="sgd; train.py:208"),
+        "recipe.base_lr": Source(
+            authors="0.0008 at 16, heads ten times it, to fine-tune; train.py:51,208-212",
+            note="that of lightly's SGD methods (imagenette_benchmark.py:416), as decay and schedule",
+        ),
+        "recipe.weight_decay": Source(authors="0; train.py:208-212", note="as the rate"),
+        "recipe.momentum": Source(authors="0.9; train.py:212"),
+        "recipe.schedule": Source(authors="epoch, a tenth every 60 of 360; train.py:53,215", note="as the rate"),
+    }

@@ -1,6 +1,10 @@
-"""LoRot's options and recipe, where it is all there is to learn from."""
+"""LoRot's options and recipe, where it is all there is to learn from, and their sources.
 
-from sslbench.methods.spec import MethodFacts, Recipe
+Authors: wjun0830/Localizable-Rotation at 47521c5, Imbalanced/cifar_train_lorot-I.py, which trains it beside labels
+alone; theirs is the recipe here.
+"""
+
+from sslbench.methods.spec import MethodFacts, Recipe, Source
 from sslbench.pretext.lorot.settings import Options
 from sslbench.pretext.spec import OneView
 
@@ -14,5 +18,22 @@ FACTS = MethodFacts(
 
 
 class Settings(Options, OneView):
-    # No source trains it alone: the rate and decay of lightly's docs/.../imagenette_benchmark.py for its SGD methods.
-    recipe: Recipe = Recipe(optimizer="sgd", base_lr=0.06, weight_decay=5e-4, momentum=0.9)
+    recipe: Recipe = Recipe(optimizer="sgd", base_lr=0.2, weight_decay=2e-4, schedule="epoch", warmup_epochs=5)
+
+    sources = {
+        "variant": Source(authors="implicit and explicit; paper, section 3.2"),
+        "smallest": Source(authors="2; OOD/ood_lorot-I_min_max.py:43"),
+        "largest_share": Source(authors="0.5: 16 of 32 px; OOD/ood_lorot-I_min_max.py:45"),
+        "box": Source(authors="batch; Imbalanced/cifar_train_lorot-I.py, train", note="image, as the transform has it"),
+        "recipe.optimizer": Source(authors="sgd; 118"),
+        "recipe.base_lr": Source(authors="0.1 at 128; 47, 50"),
+        "recipe.scale_lr": Source(authors="not said", note="linear, so that 128 images have the authors' rate"),
+        "recipe.weight_decay": Source(authors="2e-4; 54"),
+        "recipe.momentum": Source(authors="0.9; 52"),
+        "recipe.schedule": Source(
+            authors="epoch, 0.01 of the rate after 160 of 200, 0.0001 after 180; 399-411",
+            note="a cosine, as all methods",
+        ),
+        "recipe.warmup_epochs": Source(authors="5; 402-403"),
+        "recipe.residual_gain": Source(authors="1; Imbalanced/models/resnet_cifar.py"),
+    }

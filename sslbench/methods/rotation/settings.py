@@ -1,8 +1,12 @@
-"""RotNet's options and recipe; the authors' code means gidariss/FeatureLearningRotNet."""
+"""RotNet's options and recipe, and their sources.
+
+Authors: gidariss/FeatureLearningRotNet at edafaba, config/CIFAR10_RotNet_NIN4blocks.py, and the paper. Their networks
+have no residual branches.
+"""
 
 from typing import Literal
 
-from sslbench.methods.spec import MethodFacts, Recipe
+from sslbench.methods.spec import MethodFacts, Recipe, Source
 from sslbench.pretext.rotation.settings import Options
 from sslbench.pretext.spec import OneView
 
@@ -16,6 +20,21 @@ FACTS = MethodFacts(
 
 
 class Settings(Options, OneView):
-    turns: Literal["all", "one"] = "all"  # paper, section 3.1
-    # Authors' code on CIFAR-10: 0.1 for 128 pictures, with Nesterov's momentum, which this project's SGD has not.
-    recipe: Recipe = Recipe(optimizer="sgd", base_lr=0.2, weight_decay=5e-4, momentum=0.9)
+    turns: Literal["all", "one"] = "all"
+    recipe: Recipe = Recipe(optimizer="sgd", base_lr=0.2, weight_decay=5e-4, nesterov=True, schedule="epoch")
+
+    sources = {
+        "turns": Source(authors="all; paper, section 3.1"),
+        "recipe.optimizer": Source(authors="sgd; line 31"),
+        "recipe.base_lr": Source(
+            authors="0.1 at 128, line 31; 0.01 at 192 with AlexNet, config/ImageNet_RotNet_AlexNet.py:30"
+        ),
+        "recipe.scale_lr": Source(authors="not said", note="linear, so that 128 images have the authors' rate"),
+        "recipe.weight_decay": Source(authors="5e-4; line 31"),
+        "recipe.momentum": Source(authors="0.9; line 31"),
+        "recipe.nesterov": Source(authors="true; line 31"),
+        "recipe.schedule": Source(
+            authors="epoch, a fifth of the rate from epochs 60, 120 and 160 of 200; line 31",
+            note="a cosine, as all methods",
+        ),
+    }

@@ -1,12 +1,14 @@
-"""What several of the plain loops need, written from papers and scripts: layers, LARS, and rates."""
+"""What several of the plain loops need, written from papers and scripts: layers, LARS, rates, and lightly's loop."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
-from harness import Plan
+from harness import Ours, Plan, Step
 from torch import Tensor
 from torch.nn.functional import batch_norm, linear, relu
+from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
 Weights = dict[str, Tensor]
 
@@ -65,3 +67,23 @@ class AuthorsLars:
             mu.mul_(0.9).add_(update)
             p.sub_(lr * mu)
             p.grad = None
+
+
+def lightlys_sgd(ours: Ours, w: Weights) -> tuple[Optimizer, LRScheduler]:
+    """Of most of the script's models at a batch of 8: one group, and a cosine without warm-up, epoch by epoch."""
+    optimizer = SGD(trained(w), lr=6e-2 * 8 / 256, momentum=0.9, weight_decay=5e-4)
+    return optimizer, CosineAnnealingLR(optimizer, ours.plan.epochs)
+
+
+def epoch_by_epoch(
+    ours: Ours, w: Weights, loss_of: Callable[[list], Tensor], optimizer: Optimizer, scheduler: LRScheduler
+) -> Iterator[Step]:
+    """Lightning's loop: the scheduler steps when an epoch is over."""
+    for step, views in enumerate(ours.views):
+        loss = loss_of(views)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if (step + 1) % ours.plan.steps == 0:
+            scheduler.step()
+        yield loss, w

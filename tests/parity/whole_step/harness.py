@@ -29,7 +29,7 @@ from sslbench.validation import filled
 SIZE, BATCH, CLASSES = 32, 8, 4
 # Both kinds of residual block, and a map of 4 x 4 at 32 px.
 RESNET = ("test_resnet", {"channels": (8, 8, 8, 16), "stem_width": 8, "output_stride": 8})
-VIT = ("test_vit", {"patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2, "global_pool": "avg"})
+VIT = ("test_vit", {"patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2})
 CLOSE = 1e-9  # absolute up to 1, relative above
 
 Step = tuple[Tensor, dict[str, Tensor]]

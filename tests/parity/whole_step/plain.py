@@ -34,15 +34,17 @@ def trained(w: Weights) -> list[Tensor]:
     return [p for p in w.values() if p.requires_grad]
 
 
-def warm_cosine(plan: Plan, step: int, end: float = 0.0) -> float:
+def warm_cosine(plan: Plan, step: int, end: float = 0.0, per_epoch: bool = False) -> float:
     """The share of the peak rate: up to 1 over the warm-up, then half a cosine to ``end`` where the run is over.
 
     The warm-up's first step has a rate above 0, where the authors' codes begin at 0.
     """
-    warm = plan.warmup * plan.steps
-    if step < warm:
-        return (step + 1) / warm
-    q = 0.5 * (1 + math.cos(math.pi * (step - warm) / (plan.total - warm)))
+    at, total, warm = step, plan.total, plan.warmup * plan.steps
+    if per_epoch:
+        at, total, warm = step // plan.steps, plan.epochs, plan.warmup
+    if at < warm:
+        return (at + 1) / warm
+    q = 0.5 * (1 + math.cos(math.pi * (at - warm) / (total - warm)))
     return q + end * (1 - q)
 
 

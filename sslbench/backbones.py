@@ -10,13 +10,12 @@ from typing import Any
 import timm
 import torch
 from timm.models import list_models
+from timm.models._registry import _deprecated_models
 from torch import Tensor, nn
 
+from sslbench import architectures
 from sslbench.errors import UserError
 from sslbench.registry import nearest
-
-# Set here, not by the user: a pretrained start would leak (ImageNette's pictures are ImageNet's), and the rest is ours.
-OWN = ("num_classes", "in_chans", "img_size", "pretrained", "checkpoint_path", "features_only", "dynamic_img_size")
 
 # What networks with a size of their own take so that they accept the run's, and smaller local views; the first that
 # the architecture knows is used. With padding, a view need not be a multiple of the patch.
@@ -31,7 +30,7 @@ class Backbone(nn.Module):
     """A timm network without its classifier, randomly initialised from torch's global generator.
 
     Args:
-        name: timm name, e.g. ``resnet18``.
+        name: timm's name of an architecture, e.g. ``resnet18``.
         options: further keyword arguments of ``timm.create_model``, e.g. ``{"zero_init_last": False}``.
         input_size: px, square. Networks with position embeddings are built for it.
         residual_gain: the last gain of every residual branch at the start; None: timm's own start.
@@ -44,7 +43,8 @@ class Backbone(nn.Module):
         batch_statistics: whether a picture's features depend, in training, on the others of its batch.
 
     Raises:
-        UserError: unknown name, options that the network does not take, or a size that it cannot take.
+        UserError: unknown name or one of weights, options that ask for weights or that the network does not take, or a
+            size that it cannot take.
     """
 
     def __init__(
@@ -55,13 +55,18 @@ class Backbone(nn.Module):
         residual_gain: int | None = None,
     ) -> None:
         super().__init__()
+        if fault := architectures.fault_of_name(name):
+            raise UserError(f"backbone: {name!r} is not allowed: {fault}")
+        if name in _deprecated_models:  # e.g. vit_small_patch16_224_dino
+            current = _deprecated_models[name].partition(".")[0]
+            raise UserError(f"backbone: {name!r} is a former name, most of which name weights; write {current}")
         if not timm.is_model(name):
             raise UserError(
                 f"backbone: timm has no {name!r}.{nearest(name, list_models())} Names: https://huggingface.co/timm"
             )
         options = dict(options or {})
-        if taken := sorted(set(options) & set(OWN)):
-            raise UserError(f"backbone_options: {', '.join(taken)} cannot be set; sslbench sets it. Leave it out")
+        if fault := architectures.fault_of_options(options):
+            raise UserError(f"backbone_options: {fault}")
         self.name, self.input_size = name, input_size
         self.model, self.timm_options = _create(name, options, input_size, residual_gain)
         pooled, spatial = self._dry_run(input_size)

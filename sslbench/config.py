@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
-from sslbench import registry, starts
+from sslbench import architectures, registry, starts
 from sslbench.cells import Cell, Dataset, Model, Transform, pack_names
 from sslbench.composition import Composition, places
 from sslbench.compute import Compute
@@ -43,7 +43,7 @@ class Training(Strict):
 
     # Whose constants the methods begin with: authors, or lightly, where a method has them. A model may say its own.
     preset: Literal["lightly", "authors"] = "lightly"
-    backbone: str = "resnet18"  # any timm name
+    backbone: str = "resnet18"  # any of timm's architectures, from random weights
     backbone_options: dict[str, Any] = {}  # passed to timm.create_model
     input_size: Annotated[int, Field(ge=16)] = 224  # px, square
     batch_size: Annotated[int, Field(ge=2)] = 256  # pictures per optimiser step
@@ -55,6 +55,14 @@ class Training(Strict):
     deterministic: bool = True
     holdout: Annotated[float, Field(ge=0, le=0.5)] = 0.05  # share of training pictures kept from the online head
     measure_every: Positive = 10  # epochs between two measurements of the online head
+
+    @field_validator("backbone", "backbone_options")
+    @classmethod
+    def _without_weights(cls, value: Any) -> Any:
+        check = architectures.fault_of_name if isinstance(value, str) else architectures.fault_of_options
+        if fault := check(value):
+            raise ValueError(fault)
+        return value
 
 
 class References(Strict):

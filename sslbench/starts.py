@@ -56,7 +56,7 @@ def told(training: "Training", own: "Training", gain: int | None = None) -> dict
 
 
 def _backbone(name: str) -> str:
-    """A timm name as it is; of a place (hf-hub:..., local-dir:...) what a folder's name may hold, and a digest."""
+    """An architecture's name as it is; of any other what a folder's name may hold, and a digest."""
     return name if _PLAIN.fullmatch(name) else f"{re.sub(r'[^A-Za-z0-9_.+]', '_', name)[-_LONGEST:]}_{_digest(name)}"
 
 

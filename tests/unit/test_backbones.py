@@ -116,8 +116,9 @@ def test_options_reach_timm():
     ("name", "options", "size", "says"),
     [
         ("resent18", {}, 64, "Did you mean 'resnet18'?"),
-        ("hf-hub:someone/something", {}, 64, "timm has no 'hf-hub:someone/something'"),
-        ("test_resnet", {"pretrained": True}, 64, "pretrained cannot be set"),
+        ("test_resnet.r160_in1k", {}, 64, "every network starts from random weights; write test_resnet"),
+        ("vit_small_patch16_224_dino", {}, 64, "former name, most of which name weights; write vit_small_patch16_224"),
+        ("test_resnet", {"pretrained_cfg_overlay": {"file": "w.pth"}}, 64, "pretrained_cfg_overlay cannot be set"),
         ("test_resnet", {"dept": 3}, 64, "'dept'"),
         ("test_vit", {"dept": 3}, 64, "'dept'"),
         ("test_convnext", {}, 16, "cannot take pictures of 16 px"),

@@ -83,8 +83,7 @@ def test_a_vit_beside_it_leaves_the_row_of_trainings_own_network_as_it_was() -> 
     [
         ({}, "random"),
         ({"epochs": 7, "batch_size": 8, "precision": "fp32", "channels_last": False}, "random"),
-        ({"backbone": "vit_tiny_patch16_224.augreg_in21k", "backbone_options": {}},
-         "random-vit_tiny_patch16_224.augreg_in21k"),
+        ({"backbone": "vit_tiny_patch16_224", "backbone_options": {}}, "random-vit_tiny_patch16_224"),
         (VIT | {"backbone_options": {"patch_size": 4, "global_pool": "avg"}}, "random-test_vit-global_pool-avg-patch_size-4"),
         ({"backbone_options": {}}, "random-test_resnet"),
         ({"input_size": 64}, "random-test_resnet-output_stride-16-64px"),
@@ -98,7 +97,7 @@ def test_a_row_is_called_after_what_its_network_is_where_that_is_not_trainings(c
 def test_different_networks_have_different_names_that_are_folders() -> None:
     options = [{}, {"a": 1}, {"a": "1"}, {"a": 1.0}, {"a": True}, {"a": "true"}, {"a": None}, {"a": -1}, {"a": [1, 2]}, {"b": 1},
                {"a": {"b": 1}}, {"a": "x/y"}, {"a": "x_y"}, {"a": 1, "b": 1}, {"a": "64px"}, {"a": "x" * 99}, {"a": "x" * 98}]  # fmt: skip
-    backbones = ["test_vit", "test_vit2", "local-dir:/some/where", "local-dir:/some_where", "local-dir:/" + "x" * 300]
+    backbones = ["test_vit", "test_vit2", "resnet-18", "resnet 18", "resnet_18", "resnet-" + "x" * 300]
     each = [
         OWN.model_copy(update={"backbone": backbone, "backbone_options": own, "input_size": size})
         for backbone in backbones

@@ -31,6 +31,7 @@ include: "workflow/rules/export.smk"
 
 
 check_before_environments(workflow)
+start_below_a_parent(workflow)
 
 # A scheduler's SIGTERM goes to every process of a job: the shell of a job must not end before its checkpoint is written.
 shell.prefix("trap : TERM; ")
@@ -52,9 +53,7 @@ rule all:
 
 
 onstart:
-    check_start(workflow)
-    fingerprint.keep_parsed()
-    share_imports(workflow)
+    start()
 
 
 onsuccess:

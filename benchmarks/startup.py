@@ -24,6 +24,7 @@ PARTS = [
     "profiles",
     "configs",
     "reports/published_results.csv",
+    "reports/published_public.csv",
     "reports/published_second_article.csv",
 ]
 LIMIT = 5.0  # s of `snakemake -n` on the whole grid

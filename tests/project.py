@@ -18,6 +18,7 @@ PARTS = [
     "profiles",
     "configs",
     "reports/published_results.csv",
+    "reports/published_public.csv",
     "reports/published_second_article.csv",
 ]
 

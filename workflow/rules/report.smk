@@ -50,6 +50,7 @@ rule collect:
         code=lambda wc: code_digest(
             "sslbench.report.collect",
             "reports/published_results.csv",
+            "reports/published_public.csv",
             "reports/published_second_article.csv",
             "workflow/scripts/collect.py",
         ),

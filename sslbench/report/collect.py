@@ -13,7 +13,7 @@ from sslbench import published, stats
 from sslbench.data import doctor
 from sslbench.errors import UserError
 from sslbench.folding import unfold
-from sslbench.report import claims, downstream, evidence, ranking, tidy
+from sslbench.report import claims, downstream, evidence, public, ranking, tidy
 from sslbench.report.files import read_json, write_text
 from sslbench.report.logs import error_line, first_missing, no_pictures, source_folder
 from sslbench.report.reading import loss_parts, read_cell
@@ -30,7 +30,7 @@ def collect(plan: dict, results: Path, out_dir: Path) -> None:
     """
     plan = unfold(json.loads(json.dumps(plan)))
     confidence = float(plan.get("confidence") or 0.95)
-    figures = published.read()
+    figures, others = published.read(), published.by_place(published.read(published.PUBLIC))
     datasets = {name: _dataset(name, entry, results) for name, entry in sorted(plan["datasets"].items())}
     cells, correct, known = [], {}, {}
     for entry in plan["cells"]:
@@ -39,7 +39,10 @@ def collect(plan: dict, results: Path, out_dir: Path) -> None:
         judged = {"split": plan["datasets"][judge].get("split")} | datasets[judge]["manifest"]
         found = read_cell(entry, folder, waits_for, datasets[entry["dataset"]]["manifest"], judged)
         cell = _cell(entry, found, plan, confidence)
-        cell["published"] = _published(figures, cell, entry, _settings(entry, found), plan, datasets)
+        settings = _settings(entry, found)
+        pictures = {"all": datasets[entry["dataset"]]["manifest"].get("count"), "test": cell["n"]}
+        cell["published"] = _published(figures, cell, entry, settings, plan, pictures)
+        cell["public"] = public.of_cell(others, cell, settings, pictures, confidence)
         cell["beside"] = downstream.read(entry, folder, cell)
         cells.append(cell)
         if ranking.may_rank(cell) or evidence.may_test(cell):
@@ -155,7 +158,7 @@ def _cost(ledger: dict) -> dict:
     }
 
 
-def _published(figures: list, cell: dict, entry: dict, settings: dict, plan: dict, datasets: dict) -> dict:
+def _published(figures: list, cell: dict, entry: dict, settings: dict, plan: dict, pictures: dict) -> dict:
     """What the ledger has beside a cell, by metric: a figure with caveats and difference, or the reason for none."""
     if entry["kind"] == "reference":
         return {metric: {"reason": "a reference row"} for metric in ("top1", "top5")}
@@ -164,7 +167,6 @@ def _published(figures: list, cell: dict, entry: dict, settings: dict, plan: dic
         return {metric: {"reason": f"judged on {cell['evaluated_on']}"} for metric in ("top1", "top5")}
     if settings.get("transform") != entry["expected"]["settings"].get("transform"):
         return {metric: {"reason": "the transform has changed since"} for metric in ("top1", "top5")}
-    pictures = {"all": datasets[entry["dataset"]]["manifest"].get("count"), "test": cell["n"]}
     found = {}
     for metric in ("top1", "top5"):
         match = published.beside(figures, settings, transform["overrides"], transform["kind"], metric, pictures)

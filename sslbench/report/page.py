@@ -24,6 +24,7 @@ from sslbench.report import (
     milestones,
     pictures,
     provenance,
+    public,
     stills,
     strips,
     tables,
@@ -73,7 +74,15 @@ def build(report: dict, gallery: dict, album: dict | None = None) -> Page:
     labels = Labels(report)
     names = list(dict.fromkeys(c["dataset"] for c in report["cells"]))
     best, models, thrifty = limits.best(report), limits.models(report), limits.thrifty(report)
-    accuracy = [(n, tables.accuracy_tables(models, n, labels) + heat.heat_chart(models, n, labels)) for n in names]
+    accuracy = [
+        (
+            n,
+            tables.accuracy_tables(models, n, labels)
+            + public.table(report, n, labels)
+            + heat.heat_chart(models, n, labels),
+        )
+        for n in names
+    ]
     paired = [(n, forest.forest_chart(best, n, labels)) for n in names]
     costs = [(n, cost.cost_chart(thrifty, n, labels) + resources.resource_chart(thrifty, n, labels)) for n in names]
     features = [(n, diagnostics.neighbours(models, n, labels) + diagnostics.health(models, n, labels)) for n in names]

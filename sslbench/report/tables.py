@@ -263,7 +263,9 @@ def _beside(report: dict, dataset: str, grid: dict, metrics: tuple[str, ...], la
             return (Paragraph(f"No published figure in the ledger is on {dataset}.", "faint"),)
         reasons = list(dict.fromkeys(figure["reason"] for (_, metric), figure in found.items() if metric == "top1"))
         told = reasons[0] if len(reasons) == 1 else f"for example {reasons[0]}"
-        return (Paragraph(f"No published figure may stand beside these cells: {told}.", "faint"),)
+        others = any(cell["public"] for cell in report["cells"] if cell["dataset"] == dataset)
+        what = "figure of the article's" if others else "published figure"
+        return (Paragraph(f"No {what} may stand beside these cells: {told}.", "faint"),)
     notes = Notes()
     columns = [Column("Model", "text"), Column("Family", "text", spare=True)]
     for t in transforms:

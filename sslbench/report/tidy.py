@@ -39,7 +39,11 @@ def _cell(cell: dict, entries: dict, report: dict) -> dict:
     for metric in ("top1", "top5"):
         figure = cell["published"][metric]
         row |= {f"published_{metric}": figure.get("value"), f"difference_{metric}": figure.get("difference")}
-    row |= {"published_why_not": cell["published"]["top1"].get("reason", ""), "digest": cell["run"].get("digest")}
+    row |= {"published_why_not": cell["published"]["top1"].get("reason", "")}
+    for one in cell["public"]:
+        name, theirs = f"public_{one['figure']['metric']}", one["figure"]["value"]
+        row |= {name: theirs, f"{name}_difference": one["ours"]["value"] - theirs}
+    row |= {"digest": cell["run"].get("digest")}
     row |= {"parameters": cell["run"].get("parameters")} | {key: cell["made"].get(key) for key in _MADE}
     return row | dict(sorted((cell["run"].get("versions") or {}).items()))
 

@@ -68,10 +68,10 @@ class Settings(MethodSettings):
         },
     }
     sources = {
-        "hidden_dim": Source(authors="vision_transformer.py, DINOHead", lightly="imagenette_benchmark.py:670"),
-        "bottleneck_dim": Source(authors="vision_transformer.py, DINOHead", lightly="imagenette_benchmark.py:670"),
-        "out_dim": Source(authors="main_dino.py:55", lightly="imagenette_benchmark.py:670"),
-        "head_batch_norm": Source(authors="main_dino.py:64", lightly="imagenette_benchmark.py:670"),
+        "hidden_dim": Source(authors="vision_transformer.py, DINOHead", lightly="670"),
+        "bottleneck_dim": Source(authors="vision_transformer.py, DINOHead", lightly="670"),
+        "out_dim": Source(authors="main_dino.py:55", lightly="670"),
+        "head_batch_norm": Source(authors="main_dino.py:64", lightly="670"),
         "norm_last_layer": Source(authors="main_dino.py:57", lightly="DINOProjectionHead's default"),
         "student_temperature": Source(authors="main_dino.py, DINOLoss", lightly="DINOLoss's default"),
         "teacher_temperature": Source(authors="main_dino.py:71", lightly="DINOLoss's default"),
@@ -93,23 +93,23 @@ class Settings(MethodSettings):
         "global_crop_scale": Source(
             authors="(0.14, 1), README.md:207", lightly="(0.4, 1)", note="the grid's transform crops"
         ),
-        "recipe.optimizer": Source(authors="README.md:207", lightly="imagenette_benchmark.py:706"),
-        "recipe.base_lr": Source(authors="README.md:207", lightly="imagenette_benchmark.py:708"),
-        "recipe.weight_decay": Source(authors="README.md:207", lightly="imagenette_benchmark.py:710"),
-        "recipe.decay_skips_1d": Source(authors="utils.py:632-643", lightly="imagenette_benchmark.py:706"),
-        "recipe.momentum": Source(authors="main_dino.py:229", lightly="imagenette_benchmark.py:709"),
-        "recipe.schedule": Source(authors="main_dino.py:238-243", lightly="imagenette_benchmark.py:712"),
+        "recipe.optimizer": Source(authors="README.md:207", lightly="706"),
+        "recipe.base_lr": Source(authors="README.md:207", lightly="708"),
+        "recipe.weight_decay": Source(authors="README.md:207", lightly="710"),
+        "recipe.decay_skips_1d": Source(authors="utils.py:632-643", lightly="706"),
+        "recipe.momentum": Source(authors="main_dino.py:229", lightly="709"),
+        "recipe.schedule": Source(authors="main_dino.py:238-243", lightly="712"),
         "recipe.warmup_epochs": Source(authors="main_dino.py:99", lightly="none"),
         "recipe.end_lr_factor": Source(authors="1e-6 of 0.03: main_dino.py:101", lightly="0"),
         "recipe.frozen_epochs": Source(authors="main_dino.py:93; utils.py:144-149", lightly="none"),
         "recipe.ema_start": Source(
             authors="0.9995 at batches of 256: help text, main_dino.py:61-63; else 0.996",
-            lightly="imagenette_benchmark.py:693",
+            lightly="693",
         ),
         "recipe.ema_end": Source(authors="main_dino.py:250", lightly="none: constant"),
         "recipe.clip_gradient_norm": Source(authors="main_dino.py:87", lightly="none"),
         "recipe.clip_each": Source(authors="utils.py:132-141"),
-        "recipe.residual_gain": Source(authors="torchvision's start", lightly="imagenette_benchmark.py:666"),
+        "recipe.residual_gain": Source(authors="torchvision's start", lightly="666"),
     }
 
     def views(self, input_size: int) -> list[ViewSpec]:

@@ -46,35 +46,33 @@ class Settings(MethodSettings):
         },
     }
     sources = {
-        "head": Source(authors="version 2, section 3", lightly="imagenette_benchmark.py:336"),
+        "head": Source(authors="version 2, section 3", lightly="336"),
         "hidden_dim": Source(
             authors="the features' width, 2048 in ResNet-50: version 2, section 3",
-            lightly="imagenette_benchmark.py:336",
+            lightly="336",
         ),
-        "out_dim": Source(authors="section 3.3", lightly="imagenette_benchmark.py:336"),
-        "temperature": Source(authors="version 2, section 3; version 1: 0.07", lightly="imagenette_benchmark.py:344"),
+        "out_dim": Source(authors="section 3.3", lightly="336"),
+        "temperature": Source(authors="version 2, section 3; version 1: 0.07", lightly="344"),
         "queue": Source(
             authors="65536, section 3.3",
-            lightly="imagenette_benchmark.py:344",
+            lightly="344",
             note="65536 keys are 5 % of ImageNet and 7 times ImageNette: a queue longer than the training set holds "
             "views of the query's own image",
         ),
-        "symmetric": Source(authors="algorithm 1", lightly="imagenette_benchmark.py:368-373"),
+        "symmetric": Source(authors="algorithm 1", lightly="368-373"),
         "key_batch_norm": Source(
             authors="section 3.3, shuffling BN",
-            lightly="imagenette_benchmark.py:359-365",
+            lightly="359-365",
             note="lightly's shuffling on one device moves images within the very same statistics: plain",
         ),
         "statistics_group": Source(authors="256 on 8 devices, section 3.3"),
-        "recipe.optimizer": Source(authors="section 3.3", lightly="imagenette_benchmark.py:381"),
-        "recipe.base_lr": Source(authors="section 3.3, at 256", lightly="imagenette_benchmark.py:383"),
-        "recipe.weight_decay": Source(authors="of every tensor, section 3.3", lightly="imagenette_benchmark.py:385"),
-        "recipe.momentum": Source(authors="section 3.3", lightly="imagenette_benchmark.py:384"),
-        "recipe.schedule": Source(
-            authors="version 2, section 3: cosine, set per epoch", lightly="imagenette_benchmark.py:387"
-        ),
-        "recipe.ema_start": Source(authors="section 3.3; table of section 4.1", lightly="imagenette_benchmark.py:355"),
-        "recipe.residual_gain": Source(authors="torchvision's start", lightly="imagenette_benchmark.py:331"),
+        "recipe.optimizer": Source(authors="section 3.3", lightly="381"),
+        "recipe.base_lr": Source(authors="section 3.3, at 256", lightly="383"),
+        "recipe.weight_decay": Source(authors="of every tensor, section 3.3", lightly="385"),
+        "recipe.momentum": Source(authors="section 3.3", lightly="384"),
+        "recipe.schedule": Source(authors="version 2, section 3: cosine, set per epoch", lightly="387"),
+        "recipe.ema_start": Source(authors="section 3.3; table of section 4.1", lightly="355"),
+        "recipe.residual_gain": Source(authors="torchvision's start", lightly="331"),
     }
 
     def fault(self, pictures: int) -> str | None:

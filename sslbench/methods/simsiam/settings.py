@@ -34,21 +34,17 @@ class Settings(MethodSettings):
         },
     }
     sources = {
-        "hidden_dim": Source(
-            authors="the features' width: simsiam/builder.py:28-33", lightly="imagenette_benchmark.py:429"
-        ),
-        "out_dim": Source(authors="main_simsiam.py:86", lightly="imagenette_benchmark.py:429"),
-        "prediction_hidden_dim": Source(authors="main_simsiam.py:88", lightly="imagenette_benchmark.py:430"),
-        "recipe.optimizer": Source(authors="main_simsiam.py:199", lightly="imagenette_benchmark.py:449"),
-        "recipe.base_lr": Source(authors="main_simsiam.py:56", lightly="imagenette_benchmark.py:451"),
-        "recipe.scale_lr": Source(authors="main_simsiam.py:157", lightly="imagenette_benchmark.py:451"),
-        "recipe.weight_decay": Source(
-            authors="of every tensor: main_simsiam.py:60", lightly="of every tensor: imagenette_benchmark.py:453"
-        ),
-        "recipe.momentum": Source(authors="main_simsiam.py:58", lightly="imagenette_benchmark.py:452"),
-        "recipe.schedule": Source(authors="main_simsiam.py:257, 361", lightly="imagenette_benchmark.py:455"),
+        "hidden_dim": Source(authors="the features' width: simsiam/builder.py:28-33", lightly="429"),
+        "out_dim": Source(authors="main_simsiam.py:86", lightly="429"),
+        "prediction_hidden_dim": Source(authors="main_simsiam.py:88", lightly="430"),
+        "recipe.optimizer": Source(authors="main_simsiam.py:199", lightly="449"),
+        "recipe.base_lr": Source(authors="main_simsiam.py:56", lightly="451"),
+        "recipe.scale_lr": Source(authors="main_simsiam.py:157", lightly="451"),
+        "recipe.weight_decay": Source(authors="of every tensor: main_simsiam.py:60", lightly="of every tensor: 453"),
+        "recipe.momentum": Source(authors="main_simsiam.py:58", lightly="452"),
+        "recipe.schedule": Source(authors="main_simsiam.py:257, 361", lightly="455"),
         "recipe.constant_lr": Source(
             authors="--fix-pred-lr, main_simsiam.py:193-195, 364; the README's command", lightly="none"
         ),
-        "recipe.residual_gain": Source(authors="simsiam/builder.py:24", lightly="imagenette_benchmark.py:426"),
+        "recipe.residual_gain": Source(authors="simsiam/builder.py:24", lightly="426"),
     }

@@ -50,9 +50,9 @@ class Settings(MethodSettings):
         },
     }
     sources = {
-        "hidden_dim": Source(authors="main_swav.py:107", lightly="imagenette_benchmark.py:621"),
-        "out_dim": Source(authors="script:36", lightly="imagenette_benchmark.py:621"),
-        "prototypes": Source(authors="script:37", lightly="imagenette_benchmark.py:622"),
+        "hidden_dim": Source(authors="main_swav.py:107", lightly="621"),
+        "out_dim": Source(authors="script:36", lightly="621"),
+        "prototypes": Source(authors="script:37", lightly="622"),
         "temperature": Source(authors="script:33", lightly="lightly/loss/swav_loss.py"),
         "sinkhorn_epsilon": Source(authors="script:34", lightly="lightly/loss/swav_loss.py"),
         "sinkhorn_iterations": Source(authors="script:35", lightly="lightly/loss/swav_loss.py"),
@@ -68,21 +68,19 @@ class Settings(MethodSettings):
         "global_crop_scale": Source(
             authors="(0.14, 1), script:30-31", lightly="the same", note="the grid's transform crops"
         ),
-        "recipe.optimizer": Source(
-            authors="SGD under apex's LARC, which is LARS: main_swav.py:177", lightly="imagenette_benchmark.py:653"
-        ),
-        "recipe.base_lr": Source(authors="script:42", lightly="imagenette_benchmark.py:655"),
-        "recipe.weight_decay": Source(authors="of every tensor, script:45", lightly="imagenette_benchmark.py:656"),
+        "recipe.optimizer": Source(authors="SGD under apex's LARC, which is LARS: main_swav.py:177", lightly="653"),
+        "recipe.base_lr": Source(authors="script:42", lightly="655"),
+        "recipe.weight_decay": Source(authors="of every tensor, script:45", lightly="656"),
         "recipe.lars_skips_1d": Source(authors="false: one group, main_swav.py:170-177"),
         "recipe.lars_norm": Source(authors="apex's LARC: |g| + wd |p|"),
         "recipe.momentum": Source(authors="main_swav.py:174"),
         "recipe.beta2": Source(lightly="torch's default"),
-        "recipe.schedule": Source(authors="main_swav.py:275", lightly="imagenette_benchmark.py:658"),
-        "recipe.end_lr_factor": Source(authors="0.0006 of 0.6, script:43", lightly="0, imagenette_benchmark.py:658"),
+        "recipe.schedule": Source(authors="main_swav.py:275", lightly="658"),
+        "recipe.end_lr_factor": Source(authors="0.0006 of 0.6, script:43", lightly="0, 658"),
         "recipe.frozen_epochs": Source(
             authors="5,005 steps, one epoch of ImageNet: script:44", lightly="none in SwaVModel"
         ),
-        "recipe.residual_gain": Source(authors="src/resnet50.py:139", lightly="imagenette_benchmark.py:617"),
+        "recipe.residual_gain": Source(authors="src/resnet50.py:139", lightly="617"),
     }
 
     def views(self, input_size: int) -> list[ViewSpec]:

@@ -20,11 +20,8 @@ Written by `python -m sslbench.recipes` from the methods' settings.py; do not ed
 A method begins with a preset: `lightly`, whose benchmark of ResNet-18 on ImageNette the article followed, or `authors`,
 the paper's and its repository's recipe brought to ResNet-18 and a batch of 256 by rules that the authors state.
 `training: {preset: authors}` sets it for all models, `preset:` for one, and `recipe:` overrides single fields. The
-default is `lightly` where a method has it. The number of views is the grid's, not a preset's. A number alone is a line of
-lightly's docs/source/getting_started/benchmarks/imagenette_benchmark.py. Lines are those of these commits: lightly
-e8d317f, simclr 383d414, deepmind-research f5de0ed (byol/), barlowtwins 8e8d284, vicreg 4e12602, VICRegL 803ae4c, simsiam
-a7bc177, swav 06b1b7c, dino 7c446df, mae efb2a80, FeatureLearningRotNet edafaba, Localizable-Rotation 47521c5, DCL
-8950816, deepcontext 5307282.
+default is `lightly` where a method has it. The number of views is the grid's, not a preset's.
+A number alone is a line of lightly's docs/source/getting_started/benchmarks/imagenette_benchmark.py at e8d317f.
 
 Common to all: a warm-up's first step has a rate above 0, (t + 1) / w, where the authors' codes begin at t / w.
 """
@@ -66,6 +63,7 @@ def table(name: str, package: str) -> str:
         f"## {module.FACTS.title} (`{name}`)",
         "",
         f"{module.FACTS.paper}.",
+        *module.__doc__.strip().splitlines()[1:],
         "",
         f"| constant | {' | '.join(f'`{title}`' for title in titles)} | authors' code or paper | lightly | note |",
         f"|---|{'---|' * len(titles)}---|---|---|",

@@ -22,6 +22,7 @@ class Settings(Options, OneView):
     recipe: Recipe = Recipe(optimizer="sgd", base_lr=0.06, weight_decay=5e-4, schedule="epoch")
 
     sources = {
+        "recipe.residual_gain": Source(note="that of lightly's recipe, whose rate it has"),
         "tiles": Source(authors="7; train.py:72; paper, section 4", note="fewer where the map has fewer cells"),
         "reach": Source(authors="2; paper, section 4"),
         "variant": Source(

@@ -1,4 +1,7 @@
-"""DINO's options, and its recipe by lightly and by its authors, whose command for ResNet-50 is README.md:207."""
+"""DINO's options and recipe, and their sources.
+
+Authors: facebookresearch/dino at 7c446df, its command for ResNet-50 at README.md:207, and the paper.
+"""
 
 from typing import Annotated, Literal
 

@@ -32,6 +32,7 @@ class Settings(OneView):
     )
 
     sources = {
+        "recipe.residual_gain": Source(note="a ViT has none"),
         "mask_ratio": Source(authors="0.75; main_pretrain.py:53; paper, section 4.1", lightly="0.75; 785"),
         "normalize_targets": Source(authors="true; PRETRAIN.md; paper, table 1d", lightly="false; 846"),
         "decoder_dim": Source(authors="512; models_mae.py:226; paper, table 1b", lightly="512; 783"),

@@ -1,6 +1,6 @@
-"""MoCo's options, and its recipe by lightly and by its authors.
+"""MoCo's options and recipe, and their sources.
 
-Of the authors, version 2 (Chen et al. 2020, arXiv 2003.04297); version 1 is head: linear, temperature: 0.07.
+Authors: the papers (version 2: Chen et al. 2020, arXiv 2003.04297); version 1 is head: linear, temperature: 0.07.
 """
 
 from typing import Annotated, Literal

@@ -24,6 +24,7 @@ class Settings(Options, OneView):
     recipe: Recipe = Recipe(optimizer="sgd", base_lr=0.2, weight_decay=5e-4, nesterov=True, schedule="epoch")
 
     sources = {
+        "recipe.residual_gain": Source(note="no residual branches in theirs: torchvision's start"),
         "turns": Source(authors="all; paper, section 3.1"),
         "recipe.optimizer": Source(authors="sgd; line 31"),
         "recipe.base_lr": Source(

@@ -1,4 +1,7 @@
-"""SimSiam's options, and its recipe by lightly and by its authors."""
+"""SimSiam's options and recipe, and their sources.
+
+Authors: facebookresearch/simsiam at a7bc177, its command for the paper's table 2, and the paper.
+"""
 
 from sslbench.methods.spec import MethodFacts, MethodSettings, Recipe, Source, Width
 

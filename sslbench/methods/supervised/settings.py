@@ -30,6 +30,7 @@ class Settings(MethodSettings):
     )
 
     sources = {
+        "classes": Source(note="as many as the training set has"),
         "recipe.optimizer": Source(authors="sgd; 5.1"),
         "recipe.base_lr": Source(authors="0.1; 5.1"),
         "recipe.scale_lr": Source(authors="linear; 2.1"),

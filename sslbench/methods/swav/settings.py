@@ -1,5 +1,7 @@
-"""SwAV's options, and its recipe by lightly and by its authors, whose script for batches of 256 is
-scripts/swav_200ep_bs256_pretrain.sh."""
+"""SwAV's options and recipe, and their sources.
+
+Authors: facebookresearch/swav at 06b1b7c; script means its scripts/swav_200ep_bs256_pretrain.sh.
+"""
 
 from typing import Annotated
 

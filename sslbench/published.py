@@ -215,7 +215,7 @@ def _milestone(row: dict) -> Milestone:
 def defaults(method: str, preset: str = "") -> tuple[dict, dict]:
     """The options and the recipe that a method begins with under a preset ("": its first), with nothing overridden."""
     kind = registry.load(f"{registry.METHODS[method]}.settings").Settings
-    settings = filled(kind, kind.presets.get(preset, {}), method)
+    settings = filled(kind, kind.presets[preset] if preset else {}, method)
     options = settings.model_dump(mode="json", exclude={"recipe"})
     return options, settings.recipe.model_dump(mode="json")
 

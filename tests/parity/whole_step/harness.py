@@ -24,6 +24,8 @@ from sslbench import registry
 from sslbench.engine import training
 from sslbench.engine.devices import Device
 from sslbench.engine.ledger import Ledger
+from sslbench.methods.spec import MethodSettings
+from sslbench.transforms.spec import merge
 from sslbench.validation import filled
 
 SIZE, BATCH, CLASSES = 32, 8, 4
@@ -56,6 +58,33 @@ in_both_lengths = pytest.mark.parametrize(
 )
 
 
+def resolved(name: str, preset: str, options: dict, recipe: dict | None = None) -> MethodSettings:
+    """A method's settings as the configuration resolves them: a preset, and what is laid over it."""
+    found = registry.load(f"{(registry.METHODS | registry.REFERENCES)[name]}.settings").Settings
+    return filled(found, merge(found.presets[preset], options | {"recipe": recipe or {}}), name)
+
+
+def cell(name: str, chosen: MethodSettings, epochs: int) -> dict:
+    """The settings of a cell at 32 px, without a transform's operations."""
+    vit = name == "mae"
+    backbone, options = VIT if vit else RESNET
+    gain = None if vit else chosen.recipe.residual_gain
+    return {
+        "dataset": {"source": "folder", "split": "official", "identity": {}},
+        "backbone": {"name": backbone, "options": options, "residual_gain": gain},
+        "input_size": SIZE,
+        "method": {"name": name, "options": chosen.model_dump(exclude={"recipe"})},
+        "recipe": chosen.recipe.model_dump(exclude={"residual_gain"}),
+        "views": [view.model_dump() for view in chosen.views(SIZE)],
+        "transform": [[], []],
+        "train": {
+            **{"epochs": epochs, "batch_size": BATCH, "accumulate": 1, "precision": "fp32", "holdout": 0},
+            **{"channels_last": False, "compile": False, "deterministic": True, "measure_every": 1},
+        },
+        "seed": 0,
+    }
+
+
 class Ours:
     """sslbench's Training on given views.
 
@@ -71,14 +100,16 @@ class Ours:
     """
 
     def __init__(self, name: str, preset: str, plan: Plan, options: dict, recipe: dict | None = None) -> None:
-        module = registry.load(f"{(registry.METHODS | registry.REFERENCES)[name]}.settings")
-        resolved = filled(module.Settings, module.Settings.presets[preset], name)
-        changed = resolved.recipe.model_dump() | self._squeezed(resolved, plan) | (recipe or {})
-        options = resolved.model_dump(exclude={"recipe"}) | options
-        resolved = module.Settings.model_validate(options | {"recipe": changed})
-        self.settings = self._cell(name, resolved, plan, module.FACTS.backbones == "vit")
+        chosen = resolved(name, preset, options)
+        spread = chosen.recipe
+        squeezed = {
+            "warmup_epochs": plan.warmup if spread.warmup_epochs else 0,
+            "frozen_epochs": dict.fromkeys(spread.frozen_epochs, plan.frozen),
+        }
+        chosen = resolved(name, preset, options, squeezed | (recipe or {}))
+        self.settings = cell(name, chosen, plan.epochs)
         self.plan = plan
-        self.views = [self._views(resolved.views(SIZE), step) for step in range(plan.total)]
+        self.views = [self._views(chosen.views(SIZE), step) for step in range(plan.total)]
         pictures = plan.steps * BATCH
         labels = torch.arange(pictures) * 7 % CLASSES
         self.labels = [labels[step % plan.steps * BATCH :][:BATCH] for step in range(plan.total)]
@@ -103,33 +134,6 @@ class Ours:
         for _ in range(self.plan.total):
             self.training.advance()
             yield losses[-1], {name: p.detach().clone() for name, p in self.method.named_parameters()}
-
-    @staticmethod
-    def _squeezed(resolved: object, plan: Plan) -> dict:
-        recipe = resolved.recipe
-        return {
-            "warmup_epochs": plan.warmup if recipe.warmup_epochs else 0,
-            "frozen_epochs": dict.fromkeys(recipe.frozen_epochs, plan.frozen),
-        }
-
-    @staticmethod
-    def _cell(name: str, resolved: object, plan: Plan, vit: bool) -> dict:
-        backbone, options = VIT if vit else RESNET
-        gain = None if vit else resolved.recipe.residual_gain
-        return {
-            "dataset": {"source": "folder", "split": "official", "identity": {}},
-            "backbone": {"name": backbone, "options": options, "residual_gain": gain},
-            "input_size": SIZE,
-            "method": {"name": name, "options": resolved.model_dump(exclude={"recipe"})},
-            "recipe": resolved.recipe.model_dump(exclude={"residual_gain"}),
-            "views": [view.model_dump() for view in resolved.views(SIZE)],
-            "transform": [[], []],
-            "train": {
-                **{"epochs": plan.epochs, "batch_size": BATCH, "accumulate": 1, "precision": "fp32", "holdout": 0},
-                **{"channels_last": False, "compile": False, "deterministic": True, "measure_every": 1},
-            },
-            "seed": 0,
-        }
 
     @staticmethod
     def _views(specs: list, step: int) -> list[SimpleNamespace]:

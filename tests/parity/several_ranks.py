@@ -60,6 +60,9 @@ CASES = {
     "swav-queue-local": case("swav", queue_length=8, queue_start_epoch=0, local_views=2),
     "swav-accumulated": case("swav", accumulate=2, queue_length=6, queue_start_epoch=0),
     "dino-accumulated": case("dino", accumulate=2, local_views=1),
+    "vicregl-authors": case(
+        "vicregl", form="paper", local_norm="batch", pair_order="position", all_feature_matches=True
+    ),
     "rotation-one": case("rotation", turns="one"),
     "dcl-code": case("dcl", variant="code"),
     "simclr-tasks": case("simclr", tasks=TASKS),

@@ -104,6 +104,11 @@ class MethodSettings(Strict):
                 raise ValueError(f"recipe.{key}: the method has no part {unknown[0]!r}; its parts: {known}")
         return self
 
+    @property
+    def form_title(self) -> str:
+        """Which of a method's several forms this is, as printed behind its title; "" where there is but one."""
+        return ""
+
     def views(self, input_size: int) -> list[ViewSpec]:
         """The views wanted at an input of ``input_size`` px. Two global views unless a method says otherwise."""
         return [ViewSpec(size=input_size, branch=0), ViewSpec(size=input_size, branch=1)]

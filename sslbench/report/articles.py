@@ -8,7 +8,7 @@ import math
 
 from sslbench import published, stats
 from sslbench.report.content import Block, Cell, Column, Paragraph, Part, Row, Span, Table, Text
-from sslbench.report.evidence import as_printed, changed
+from sslbench.report.evidence import LIGHTLY_FORM, as_printed, changed
 from sslbench.report.tables import Notes, collapsed
 from sslbench.report.wording import accuracy, cost, counted, difference, listed
 
@@ -131,7 +131,8 @@ def _by_place(report: dict, figures: list[published.Figure]) -> dict[tuple[str, 
         options = {k: v for k, v in (plan.get("options") or {}).items() if k != "recipe"}
         options = changed(plan["method"], options)
         # VICRegL's other form stands in the row of its alpha, with the reason why it may not be compared.
-        printed = as_printed(figures, plan["method"], {k: v for k, v in options.items() if k != "form"})
+        form = {"form": LIGHTLY_FORM} if plan["method"] == "vicregl" else {}
+        printed = as_printed(figures, plan["method"], options | form)
         if dataset is None or printed is None:
             continue
         key = (dataset, printed, kind["kind"])

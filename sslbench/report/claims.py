@@ -16,6 +16,7 @@ from sslbench.report.measures import Outcome, Tools
 
 FIRST = "SSL benchmark article, part 1"
 SECOND = "The state of Self-Supervision for Vision"
+ASSUMED = "by construction, not tested"
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Verdict:
     quote: str
     means: str
     why: str
-    verdict: str  # holds, contradicted, undecided, not testable
+    verdict: str  # holds, contradicted, undecided, not testable, or ASSUMED
     evidence: str  # one sentence
     scope: str  # where it was tested
     at_home: bool  # at the article's own protocol
@@ -292,6 +293,8 @@ def decide(report: dict, correct: Correct, confidence: float) -> dict:
 
 def settle(outcome: Outcome, shown: list[dict]) -> str:
     """One word from the comparisons' verdicts, by the claim's rule."""
+    if outcome.assumed:
+        return ASSUMED
     needed = [c["says"] for c in shown if not c["veto"]]
     if not needed:
         return "not testable"

@@ -17,6 +17,8 @@ from sslbench import published, registry
 NETWORK = ("backbone", "backbone_options", "input_size")  # of a protocol: what an untrained start agrees in
 PROTOCOL = (*NETWORK, "epochs", "batch_size", "precision")  # all that one holds; see collect
 
+LIGHTLY_FORM = "lightly-1.2"  # VICRegL's, and that of the first article's figures
+
 Correct = Mapping[tuple[str, str, str, int], pandas.Series]
 
 

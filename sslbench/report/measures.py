@@ -50,6 +50,7 @@ class Outcome:
     theirs: list[dict] = field(default_factory=list)
     scope: str = ""
     at_home: bool = False
+    assumed: bool = False  # what the claim says was built into its cells
 
 
 @dataclass(frozen=True)

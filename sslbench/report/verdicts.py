@@ -2,11 +2,18 @@
 
 from collections.abc import Callable
 
+from sslbench.report.claims import ASSUMED
 from sslbench.report.content import Block, Cell, Column, Paragraph, Part, Points, Row, Span, Table, Text
 from sslbench.report.tables import Notes
 from sslbench.report.wording import ABSENT, counted, difference, listed
 
-_WORDS = {"holds": "tie", "contradicted": "collapsed", "undecided": "suspicious", "not testable": "missing"}
+_WORDS = {
+    "holds": "tie",
+    "contradicted": "collapsed",
+    "undecided": "suspicious",
+    "not testable": "missing",
+    ASSUMED: "missing",
+}
 _MOST = 4  # comparisons that a cell shows; the rest is counted
 _SAYS = {"for": "for", "against": "against", "": "neither"}
 
@@ -46,6 +53,7 @@ def method(report: dict) -> tuple[Block, ...]:
                 "contradicted: one that it needs is significant against it; where it says “some”, all are.",
                 "undecided: the pictures do not tell; that is no evidence of equality.",
                 "not testable: the grid lacks the cells, and the row says which.",
+                f"{ASSUMED}: how a method is set here decides it, and the row says how.",
             )
         ),
         Paragraph(
@@ -59,7 +67,7 @@ def method(report: dict) -> tuple[Block, ...]:
 
 def _summary(verdicts: list[dict]) -> Text:
     counts = {word: sum(v["verdict"] == word for v in verdicts) for word in _WORDS}
-    told = [f"{count} {_number(word, count)}" for word, count in counts.items() if count]
+    told = [f"{count} {_number(word, count).partition(',')[0]}" for word, count in counts.items() if count]
     return f"Of {counted(len(verdicts), 'claim')}: {listed(told)}."
 
 
@@ -92,7 +100,7 @@ def _verdict(v: dict) -> Cell:
     lines: list[Text] = [Span(v["verdict"], _WORDS[v["verdict"]]), coded(v["evidence"])]
     if v["scope"]:
         lines.append(Span(v["scope"], "faint"))
-    return Cell(tuple(lines), "absent" if v["verdict"] == "not testable" else "")
+    return Cell(tuple(lines), "absent" if v["verdict"] in ("not testable", ASSUMED) else "")
 
 
 def _limited(lines: list[str]) -> list[Text]:

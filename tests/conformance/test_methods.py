@@ -33,7 +33,7 @@ def variants(name: str) -> list[dict]:
     """Small options of a method, once for each of its forms and with local views where it knows them."""
     small = small_options(name)
     if name == "vicregl":
-        return [small, small | {"form": "paper"}, small | {"form": "paper", "local_views": 2}]
+        return [small, small | {"form": "lightly-1.2"}, small | {"local_views": 2}]
     if name == "simclr":
         return [small, small | {"head": "linear"}, small | {"head": "none"}]
     if name == "moco":

@@ -64,7 +64,7 @@ def write_up(z, local, places, anchors: int, form: str, alpha: float, matches: t
     result = {
         "invariance": np.mean([((z[a] - z[b]) ** 2).mean() for a, b in pairs]),
         "variance": np.mean([variance(x) for x in z]),
-        "covariance": sum(views_covariance) if form == "article" else np.mean(views_covariance),
+        "covariance": sum(views_covariance) if form == "lightly-1.2" else np.mean(views_covariance),
     }
     result["global"] = 25 * result["invariance"] + 25 * result["variance"] + result["covariance"]
     for name, at in (("feature_matches", local), ("location_matches", places)):
@@ -82,8 +82,8 @@ def write_up(z, local, places, anchors: int, form: str, alpha: float, matches: t
 @pytest.mark.parametrize(
     ("form", "sizes", "anchors", "matches"),
     [
-        ("article", [5, 3], 1, (20, 4)),
-        ("article", [2, 1], 1, (20, 4)),  # 64 px over a ResNet: all matches are clipped
+        ("lightly-1.2", [5, 3], 1, (20, 4)),
+        ("lightly-1.2", [2, 1], 1, (20, 4)),  # 64 px over a ResNet: all matches are clipped
         ("paper", [4, 4], 2, (7, 3)),
         ("paper", [4, 4, 2, 2], 2, (20, 4)),  # with local views
     ],

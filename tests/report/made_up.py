@@ -8,8 +8,8 @@ from sslbench.report import claims
 MODELS = {
     "barlowtwins": ("barlowtwins", {}), "simclr": ("simclr", {}), "simsiam": ("simsiam", {}), "swav": ("swav", {}),
     "byol": ("byol", {}), "vicreg": ("vicreg", {}), "moco": ("moco", {}), "dino": ("dino", {}),
-    "vicregl-0.95": ("vicregl", {"alpha": 0.95}), "vicregl-0.75": ("vicregl", {"alpha": 0.75}),
-    "vicregl-0.50": ("vicregl", {"alpha": 0.5}), "vicregl-0.25": ("vicregl", {"alpha": 0.25}),
+    "vicregl-0.95": ("vicregl", {"form": "lightly-1.2", "alpha": 0.95}), "vicregl-0.75": ("vicregl", {"form": "lightly-1.2", "alpha": 0.75}),
+    "vicregl-0.50": ("vicregl", {"form": "lightly-1.2", "alpha": 0.5}), "vicregl-0.25": ("vicregl", {"form": "lightly-1.2", "alpha": 0.25}),
 }  # fmt: skip
 TEN = [name for name in MODELS if name not in ("moco", "dino")]
 TRANSFORMS = ("baseline", "simclr", "orthogonality", "lorot", "dcl")

@@ -112,7 +112,7 @@ def test_what_may_not_be_compared_says_why_in_its_own_place(tree, labels) -> Non
     assert flat(cell(found, "SimCLR", "Baseline"))[1:] == ["0.500 (60.0 min / 8.0 GB)", "not compared"]
     assert "epochs 5 (published: 200)" in why("SimCLR")
     assert flat(cell(found, "BYOL", "Baseline"))[2] == "collapsed" and "collapsed" in why("BYOL")
-    assert "form paper (published: article)" in why("VICRegL, α=0.50")
+    assert "form paper (published: lightly-1.2)" in why("VICRegL, α=0.50")
     assert flat(cell(found, "BYOL", "SimClr")) == ["0.636", "failed"] and "out of room" in why("BYOL", "SimClr")
     assert flat(cell(found, "SwaV", "DCL")) == ["0.640", "not run"]
 

@@ -122,14 +122,14 @@ def test_another_transform_metric_dataset_or_model_has_no_figure(tree, ledger) -
 
 
 def test_vicregl_is_matched_by_its_alpha_and_its_form(tree, ledger) -> None:
-    tree.model("half", "vicregl", form="article", alpha=0.5)
+    tree.model("half", "vicregl", form="lightly-1.2", alpha=0.5)
     tree.model("paper", "vicregl", form="paper", alpha=0.5)
-    tree.model("tenth", "vicregl", form="article", alpha=0.1)
+    tree.model("tenth", "vicregl", form="lightly-1.2", alpha=0.1)
     found = {
         m: published.beside(ledger, settings(tree, m), {}, "dcl", "top1", PICTURES) for m in ("half", "paper", "tenth")
     }
     assert found["half"].figure.value == 0.682
-    assert "form paper (published: article)" in found["paper"].reason
+    assert "form paper (published: lightly-1.2)" in found["paper"].reason
     assert "alpha 0.1" in found["tenth"].reason
 
 

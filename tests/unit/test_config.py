@@ -107,6 +107,8 @@ MISTAKES = {
     "unknown top-level key": ({"trainig": {}}, r"trainig: there is no such key\. Did you mean 'training'\?"),
     "unknown option": ({"models": {"x": {"method": "vicregl", "alfa": 0.5}}}, r"models\.x\.alfa.*Did you mean 'alpha'\?"),
     "option out of range": ({"models": {"x": {"method": "vicregl", "alpha": 1.5}}}, r"models\.x\.alpha: 1\.5 is not allowed"),
+    "form by its old name": ({"models": {"x": {"method": "vicregl", "form": "article"}}},
+                             r"models\.x\.form: 'article' is not allowed: this form is called 'lightly-1\.2'"),
     "recipe out of range": ({"models": {"x": {"method": "byol", "recipe": {"base_lr": 0}}}}, r"models\.x\.recipe\.base_lr: 0"),
     "probability above one": ({"transforms": {"x": {"kind": "baseline", "rotate": {"p": 1.2}}}},
                               r"transforms\.x\.rotate\.p: 1\.2 is not allowed"),

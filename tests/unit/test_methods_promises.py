@@ -67,8 +67,8 @@ def test_settings_and_facts_of_every_method_load_without_torch():
 
 
 @pytest.mark.parametrize(("input_size", "local"), [(224, 96), (128, 55), (64, 27), (16, 8)])
-def test_the_articles_vicregl_has_one_view_of_the_input_size_and_one_local_view(input_size, local):
-    first, second = VICRegL().views(input_size)
+def test_the_vicregl_of_lightly_1_2_has_one_view_of_the_input_size_and_one_local_view(input_size, local):
+    first, second = VICRegL(form="lightly-1.2").views(input_size)
     assert (first.role, first.size, first.crop_scale, first.branch) == ("global", input_size, None, 0)
     assert (second.role, second.size, second.crop_scale, second.branch) == ("local", local, (0.05, 0.2), 1)
 
@@ -78,8 +78,8 @@ def test_the_papers_vicregl_has_two_global_views_and_local_ones_on_demand():
     assert [(v.role, v.size, v.branch) for v in views[:2]] == [("global", 128, 0), ("global", 128, 1)]
     assert [(v.role, v.size, v.crop_scale) for v in views[2:]] == [("local", 64, (0.1, 0.3))] * 3
     assert len(VICRegL(form="paper").views(128)) == 2
-    with pytest.raises(ValidationError, match="form 'article' has one local view"):
-        VICRegL(local_views=6)
+    with pytest.raises(ValidationError, match=r"form .lightly-1\.2. has one local view"):
+        VICRegL(form="lightly-1.2", local_views=6)
 
 
 def test_vicregl_refuses_a_map_of_one_cell_and_names_backbone_and_size():
@@ -180,7 +180,7 @@ def test_each_views_prediction_is_held_against_the_other_views_projection(name):
     assert model.loss(batch)["loss"].item() == pytest.approx(-1, abs=1e-5)
 
 
-@pytest.mark.parametrize("form", ["article", "paper"])
+@pytest.mark.parametrize("form", ["lightly-1.2", "paper"])
 def test_vicregl_pairs_map_positions_with_the_places_under_them(form):
     invariance_alone = {"form": form, "matches": (16, 16), "variance_weight": 0, "covariance_weight": 0}
     model = build("vicregl", "test_resnet", 64, SMALL | invariance_alone)

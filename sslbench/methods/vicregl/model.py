@@ -1,7 +1,7 @@
 """VICRegL: VICReg on pooled features, and on pairs of positions that match in feature space or in the picture.
 
 Bardes, Ponce, LeCun 2022, equations 2 to 6. Heads and terms are lightly's. Two forms:
-"paper" follows the authors' code and lightly 1.6; "article" follows lightly 1.2.42 to 1.3.3, where a global view is
+"paper" follows the authors' code and lightly 1.6; "lightly-1.2" follows lightly 1.2.42 to 1.3.3, where a global view is
 held against a local one and matched positions have the invariance term alone. A position's place is the mean place of
 its pixels, so the centre of its cell, whatever the view's geometry (lightly spaces cells w/(G-1) apart, not w/G).
 """
@@ -69,7 +69,7 @@ def vicregl_loss(
     lam, mu, nu = o.invariance_weight, o.variance_weight, o.covariance_weight
     # VICReg adds the views' covariance terms, VICRegL takes their mean: the authors' two codes differ by this 2.
     views_covariance, pair_loss = 1, lambda x, y: vicreg_loss(x, y, lam, mu, nu / 2, o.eps)["loss"]
-    if o.form == "article":
+    if o.form == "lightly-1.2":
         views_covariance, pair_loss = 2, lambda x, y: lam * invariance_loss(x, y)
 
     invariance = sum(invariance_loss(z[a], z[b]) for a, b in pairs) / len(pairs)
@@ -110,7 +110,7 @@ class Model(Method):
         z = [gathered(self.projection(f)) for f in features]  # [n, D]
         local = [gathered(self._at_each_position(m)) for m in maps]  # [n, h*w, d]
         places = [gathered(cell_centres(v.locations, m.shape[2:])) for v, m in zip(batch.views, maps, strict=True)]
-        return vicregl_loss(z, local, places, 1 if self.options.form == "article" else 2, self.options)
+        return vicregl_loss(z, local, places, 1 if self.options.form == "lightly-1.2" else 2, self.options)
 
     def _at_each_position(self, spatial: Tensor) -> Tensor:
         """The local head at every position of a map: [n, F, h, w] -> [n, h*w, d]."""

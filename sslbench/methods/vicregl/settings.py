@@ -6,7 +6,7 @@ docs/source/getting_started/benchmarks/imagenette_benchmark.py at e8d317f, batch
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sslbench.methods.spec import CropScale, MethodFacts, MethodSettings, Recipe, Share, Source, ViewSpec, Weight, Width
 
@@ -20,9 +20,9 @@ FACTS = MethodFacts(
 
 
 class Settings(MethodSettings):
-    # article: one global and one local view, and local terms of invariance alone, as in lightly 1.2.42 to 1.3.3, which
-    # the article's memory figures point to. paper: two global views, full local terms, as in lightly 1.6.
-    form: Literal["article", "paper"] = "article"
+    # paper: two global views, full local terms, as in lightly 1.6. lightly-1.2: one global and one local view, and
+    # local terms of invariance alone, as in lightly 1.2.42 to 1.3.3, which the article's memory figures point to.
+    form: Literal["paper", "lightly-1.2"] = "paper"
     alpha: Share = 0.75  # of the global terms; 1 - alpha of the local ones
     matches: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (20, 4)  # pairs to and fro
     all_feature_matches: bool = False  # features are paired at all positions, and `matches` is of places alone
@@ -37,7 +37,7 @@ class Settings(MethodSettings):
     variance_weight: Weight = 25.0  # mu
     covariance_weight: Weight = 1.0  # nu
     eps: Weight = 1e-4  # under the root of the variance
-    local_views: Annotated[int, Field(ge=0)] | None = None  # None: 1 (article) or 0 (paper)
+    local_views: Annotated[int, Field(ge=0)] | None = None  # None: 1 (lightly-1.2) or 0 (paper)
     local_size_share: Annotated[float, Field(gt=0, le=1)] = 96 / 224  # of input_size
     local_crop_scale: CropScale = (0.05, 0.2)
     global_crop_scale: CropScale | None = None  # None: the transform's
@@ -56,7 +56,6 @@ class Settings(MethodSettings):
     presets = {
         "lightly": {},
         "authors": {
-            "form": "paper",
             "all_feature_matches": True,
             "pair_order": "position",
             "hidden_dim": 8192,
@@ -78,7 +77,7 @@ class Settings(MethodSettings):
         "form": Source(
             authors="paper; README.md",
             lightly="paper; 230-235, 1251-1260",
-            note="article: lightly 1.2.42 to 1.3.3, which the article's memory figures point to",
+            note="lightly-1.2: lightly 1.2.42 to 1.3.3, which the article's memory figures point to",
         ),
         "alpha": Source(authors="0.75; main_vicregl.py:54", lightly="0.75; lightly/loss/vicregl_loss.py"),
         "matches": Source(
@@ -142,16 +141,27 @@ class Settings(MethodSettings):
         "recipe.residual_gain": Source(authors="0; main_vicregl.py:270", lightly="1; torchvision's resnet18, 1227"),
     }
 
+    @field_validator("form", mode="before")
+    @classmethod
+    def _renamed(cls, form: object) -> object:
+        if form == "article":
+            raise ValueError("this form is called 'lightly-1.2', after the versions that had it; set that, or 'paper'")
+        return form
+
     @model_validator(mode="after")
     def _one_local_view(self) -> "Settings":
-        if self.form == "article" and self.local_views not in (None, 1):
-            raise ValueError("form 'article' has one local view; leave local_views out, or set form to 'paper'")
+        if self.form == "lightly-1.2" and self.local_views not in (None, 1):
+            raise ValueError("form 'lightly-1.2' has one local view; leave local_views out, or set form to 'paper'")
         return self
+
+    @property
+    def form_title(self) -> str:
+        return "lightly 1.2 form" if self.form == "lightly-1.2" else ""
 
     def views(self, input_size: int) -> list[ViewSpec]:
         size, scale = max(8, round(input_size * self.local_size_share)), self.local_crop_scale
         first, second = (ViewSpec(size=input_size, crop_scale=self.global_crop_scale, branch=b) for b in (0, 1))
-        if self.form == "article":
+        if self.form == "lightly-1.2":
             return [first, ViewSpec(role="local", size=size, crop_scale=scale, branch=1)]
         local = [
             ViewSpec(role="local", size=size, crop_scale=scale, branch=i % 2) for i in range(self.local_views or 0)

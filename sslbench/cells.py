@@ -59,6 +59,17 @@ class Model:
     preset: str = ""  # whose constants it begins with; "" for a reference
     auxiliary: dict[str, dict] = field(default_factory=dict)  # pretext tasks beside the method, name -> options
 
+    @property
+    def title(self) -> str:
+        """As it is printed everywhere: `SimCLR (lightly)`, and `SimCLR (lightly, changed)` with a recipe of its own."""
+        said = [
+            self.settings.form_title,
+            self.preset,
+            "changed" if self.preset and self.overrides.get("recipe") else "",
+        ]
+        told = ", ".join(filter(None, said))
+        return f"{self.facts.title} ({told})" if told else self.facts.title
+
     @cached_property
     def residual_gain(self) -> int | None:
         """Where the gains of its backbone's residual branches begin; None where it has none."""

@@ -181,9 +181,11 @@ class Plan:
                 name: {
                     "method": model.method,
                     "family": model.facts.family,
-                    "title": model.facts.title
+                    "title": model.title
                     # Of several it has to say which.
                     + (f" of {model.training.backbone}" if name in untrained and len(untrained) > 1 else ""),
+                    **({"kin": model.facts.title} if model.preset else {}),  # whose options tell them apart
+                    "views": [view.size for view in model.settings.views(model.training.input_size)],
                     "paper": model.facts.paper,
                     "options": model.overrides,
                 }

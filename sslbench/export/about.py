@@ -15,7 +15,7 @@ def about(cell: Cell, folder: str, overlays: list[str]) -> dict:
         "model": model,
         "transform": transform,
         "seed": seed,
-        "title": cell.model.facts.title,
+        "title": cell.model.title,
         "paper": cell.model.facts.paper,
         "family": cell.model.facts.family,
         "folder": folder,

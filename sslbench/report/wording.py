@@ -4,6 +4,7 @@ import re
 from collections.abc import Container, Sequence
 
 ABSENT = "–"
+_IN_TITLE = ("form", "preset")  # options that a model's title says
 _PER_CLASS = re.compile(r"(own-or-)?per-class-([\d.]+)-([\d.]+)-seed(\d+)")  # as data/splits.py names them
 
 
@@ -41,13 +42,16 @@ class Labels:
     def _model(name: str, models: dict) -> str:
         own = models[name]
         title = own.get("title") or name
-        twins = [
-            other.get("options") or {} for other in models.values() if (other.get("title") or "") == own.get("title")
-        ]
+        kin = [(other.get("options") or {}, other.get("kin") or other.get("title") or "") for other in models.values()]
+        twins = [options for options, name in kin if name == (own.get("kin") or own.get("title"))]
         if len(twins) < 2:
             return title
         options = own.get("options") or {}
-        differing = [key for key, value in options.items() if any(twin.get(key) != value for twin in twins)]
+        differing = [
+            key
+            for key, value in options.items()
+            if key not in _IN_TITLE and any(twin.get(key) != value for twin in twins)
+        ]
         return ", ".join([title, *(_plain(key, options[key]) for key in differing)])
 
 

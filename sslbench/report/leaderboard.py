@@ -3,6 +3,8 @@
 It stands by dataset and rank, and is read so without scripts; the page's script sorts and filters its rows.
 """
 
+from collections import Counter
+
 from sslbench import across as datasets_together
 from sslbench.report import families, limits
 from sslbench.report.content import Block, Cell, Column, Paragraph, Part, Row, Span, Table, Text
@@ -30,7 +32,30 @@ def leaderboard(report: dict, labels: Labels) -> tuple[Block, ...]:
     names = list(dict.fromkeys(e["name"][0] for e in entries))
     caption = f"{counted(len(entries), 'entry', 'entries')} on {listed([labels.dataset(n) for n in names])}"
     table = Table(caption, tuple(columns), tuple(rows), tuple(notes.texts), board=True)
-    return Paragraph(_about(report, entries), "faint"), table
+    models = " ".join(filter(None, (_small_views(report), _presets(report))))
+    return Paragraph(_about(report, entries), "faint"), *[Paragraph(models, "faint")] * bool(models), table
+
+
+def _presets(report: dict) -> str:
+    if not any("kin" in model for model in report["models"].values()):
+        return ""
+    return (
+        "In brackets behind a method stands whose constants it begins with, and “changed” where its entry sets some of "
+        "its recipe; all of them are in docs/recipes.md."
+    )
+
+
+def _small_views(report: dict) -> str:
+    """Which views methods take that do not see whole ones alone, and what share of two whole ones' pixels."""
+    told = {}
+    for model in report["models"].values():
+        sizes = Counter(model.get("views") or [])
+        if len(sizes) > 1:
+            each = listed([f"{counted(n, 'view')} of {size} px" for size, n in sorted(sizes.items(), reverse=True)])
+            pixels = sum(n * size**2 for size, n in sizes.items())
+            share = pixels / (2 * max(sizes) ** 2)
+            told[f"{model['title']} takes {each}: {pixels:,} px an image, {share:.0%} of two whole views."] = None
+    return " ".join(told).replace("%", " %")
 
 
 def across(report: dict, labels: Labels) -> tuple[Part, ...]:

@@ -93,7 +93,12 @@ def build(report: dict, gallery: dict, album: dict | None = None) -> Page:
         Section(
             "leaderboard", "Leaderboard", leaderboard.leaderboard(best, labels), leaderboard.across(report, labels)
         ),
-        Section("accuracy", "Accuracy", (Paragraph(f"{_RANKS} {_MEMORY}", "faint"),), _parts(accuracy, labels)),
+        Section(
+            "accuracy",
+            "Accuracy",
+            (Paragraph(f"{_RANKS} {_MEMORY}{tables.rotations(report)}", "faint"),),
+            _parts(accuracy, labels),
+        ),
         Section("paired", "Differences to the best", (), _parts(paired, labels)),
         Section("charts", "Accuracy against cost", (), _parts(costs, labels)),
         Section(

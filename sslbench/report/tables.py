@@ -6,6 +6,7 @@ from statistics import NormalDist
 from sslbench.report import families
 from sslbench.report.content import Block, Cell, Column, Paragraph, Row, Span, Table, Text
 from sslbench.report.wording import ABSENT, Labels, accuracy, cost, counted, difference, interval, listed, share_of
+from sslbench.transforms import baseline
 
 MANY_TRANSFORMS = 8  # above this a table with one column for each is no longer read across
 _MANY_CLASSES = 20  # above this, top-5 says something that top-1 does not
@@ -64,6 +65,18 @@ def accuracy_tables(report: dict, dataset: str, labels: Labels) -> tuple[Block, 
     caption = f"{labels.dataset(dataset)}: {probe}"
     table = Table(caption, columns, tuple(rows), tuple(notes.texts))
     return (table, *_families(report, models), *_beside(report, dataset, grid, metrics, labels))
+
+
+def rotations(report: dict) -> str:
+    """What a baseline column's rotation is, which the article names without a probability; "" without such a column."""
+    usual = baseline.Settings().rotate.p
+    told = [
+        f" {name} turns a view by 90 degrees with probability {p:g}: the article only lists a rotation, and this is "
+        "our reading of that word; lightly's default is 0."
+        for name, one in report["transforms"].items()
+        if one["kind"] == "baseline" and (p := (one.get("overrides") or {}).get("rotate", {}).get("p", usual)) > 0
+    ]
+    return "".join(told)
 
 
 def _families(report: dict, models: list[str]) -> tuple[Block, ...]:

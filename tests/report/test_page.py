@@ -342,3 +342,23 @@ def test_the_articles_grid_renders_small(tree) -> None:
     assert len(html.encode()) < 3_000_000
     assert len(text.encode()) < 500_000
     assert "All 170 cells of the grid are finished and current." in html
+
+
+def test_the_page_says_once_which_views_are_small_and_that_baseline_rotates_by_our_reading(tree, labels) -> None:
+    tree.plan["models"]["simclr"] |= {"title": "SimCLR (lightly)", "kin": "SimCLR", "views": [224, 96]}
+    tree.plan["models"]["byol"] |= {"views": [224, 224]}
+    tree.finish(tree.cell("nette", "simclr", "baseline"), right(1000, 700), labels)
+    tree.finish(tree.cell("nette", "byol", "baseline"), right(1000, 600), labels)
+    for text in tree.pages():
+        said = (
+            "SimCLR (lightly) takes 1 view of 224 px and 1 view of 96 px: 59,392 px an image, 59 % of two whole views."
+        )
+        assert text.count(said) == 1 and "BYOL takes" not in text
+        assert text.count("baseline turns a view by 90 degrees with probability 0.5") == 1
+        assert "docs/recipes.md" in text
+
+
+def test_a_baseline_without_rotation_says_nothing_of_one(tree, labels) -> None:
+    tree.transform("baseline", "baseline", rotate={"p": 0})
+    tree.finish(tree.cell("nette", "simclr", "baseline"), right(1000, 700), labels)
+    assert all("90 degrees" not in text for text in tree.pages())

@@ -1,4 +1,4 @@
-"""The answer in words: what ties for the best on each dataset, which of it is cheapest, what is not to be trusted, and
+"""The answer in words: what ties for the best on each dataset, what is not to be trusted, and
 what that means for someone who has to choose.
 
 Every sentence is computed, and none claims more than the paired tests at the report's confidence carry.
@@ -56,7 +56,7 @@ def _dataset(report: dict, name: str, labels: Labels) -> Verdict:
         aside = next((e["why"] for e in entries if "set aside" in e["states"]), "")
         return Verdict(labels.dataset(name), "Nothing to rank yet.", (*[f"Set aside: {aside}"] * bool(aside), *beside))
     best = sorted((e for e in ranked if e["dataset_rank"] == 1), key=lambda e: (-e["top1"]["value"], e["name"]))
-    details = [_hardware(best), _power(report, name, len(ranked), best[0]["n"]), _floor(report, name, labels)]
+    details = [_power(report, name, len(ranked), best[0]["n"]), _floor(report, name, labels)]
     details += [_below_start(report, name, ranked, labels), *beside]
     advice = _advice(report, name, ranked, best, labels)
     if advice and report["plan"].get("note"):
@@ -102,39 +102,18 @@ def _reach(entries: list[dict]) -> str:
 
 
 def _advice(report: dict, dataset: str, ranked: list[dict], best: list[dict], labels: Labels) -> Text:
-    """What to do, by ties, cost and what the test set can show."""
+    """What to do: the highest figure first, and nothing to take where most tie with it."""
     if len(ranked) == 1:
         return ""
     top = best[0]
     if len(best) == 1:
         return _take_the_leader(report, ranked, top, labels)
     smallest = report["datasets"].get(dataset, {}).get("smallest_difference")
-    size = "" if smallest is None else f" a difference below about {points(smallest)}"
-    # Among hundreds of pairs a tie is easily had: whom its own comparison puts below the highest is not advised.
-    close = [e for e in best if not e["behind"] or e["behind"]["high"] >= 0]
-    least = _least(best) and _least(close)
-    if least is None:
-        seen = f": this test set would often miss{size}" if size else ""
-        return f"Choose among the tied by what they cost you, not by accuracy{seen}."
-    name = Span(labels.entry(least), "strong")
-    some = "" if len(close) == len(best) else " whose own interval, uncorrected, reaches the highest figure"
-    if least is top and some:
-        return ("Take ", name, f" ({_spent(least)}): it has the highest figure, and is the cheapest of those{some}.")
-    if least is top:
-        return ("Take ", name, f" ({_spent(least)}): it is the cheapest of the tied and has their highest figure.")
-    unless = f", unless{size} matters to you, which this test set would often miss" if size else ""
-    return (f"Take the cheapest of the tied{some}: ", name, f" ({_spent(least)}){unless}.{_at_most(least)}")
-
-
-def _at_most(entry: dict) -> str:
-    """How far a tied entry may lie below the highest figure, by the interval of that pair."""
-    behind = entry["behind"]
-    if not behind or behind["difference"] > 0 or behind["low"] >= 0:
-        return ""
-    return (
-        f" Its own figure is {points(behind['difference'])} below the highest; the interval of that difference "
-        f"reaches {points(behind['low'])}."
-    )
+    size = "" if smallest is None else f": a difference below about {points(smallest)} would often go unseen"
+    if 2 * len(best) > len(ranked):
+        return f"No winner: {len(best)} of {len(ranked)} tie. Choose by what they cost you, not by accuracy{size}."
+    first = ("Take ", Span(labels.entry(top), "strong"), ", which has the highest figure of the tied")
+    return (*first, f", or another of them that costs you less{size}.")
 
 
 def _take_the_leader(report: dict, ranked: list[dict], top: dict, labels: Labels) -> Text:
@@ -182,19 +161,11 @@ def _least(entries: list[dict]) -> dict | None:
     devices = {device for e in timed for device in e["devices"]}
     if len(timed) < len(entries) or len(devices) > 1:
         return None
-    return min(timed, key=lambda e: (e["minutes"], e["name"]))
+    return min(timed, key=lambda e: (e["minutes"], -e["top1"]["value"], e["name"]))
 
 
 def _spent(entry: dict) -> str:
     return minutes(entry["minutes"])
-
-
-def _hardware(best: list[dict]) -> str:
-    """Why none of several tied entries is called the cheapest, where that is for their devices."""
-    devices = sorted({device for e in best for device in e["devices"]})
-    if len(best) == 1 or len(devices) < 2:
-        return ""
-    return f"They ran on different hardware ({listed(devices)}), so none is called the cheapest."
 
 
 def _power(report: dict, dataset: str, ranked: int, pictures: int) -> str:

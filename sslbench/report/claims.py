@@ -247,11 +247,15 @@ CLAIMS = (
 
 
 def decide(report: dict, correct: Correct, confidence: float) -> dict:
-    """All verdicts, ready for report.json: {"verdicts": [...], "comparisons": their number, "confidence"}.
+    """All verdicts, ready for report.json: {"verdicts": [...], "comparisons": their number, "confidence"}; of
+    a report whose note warns of its figures none, and "why" instead.
 
     ``report``: entries, cells, datasets, models, transforms and plan as collect has them; ``correct``: per cell
     whether each test picture was classified rightly.
     """
+    if report["plan"].get("note"):
+        why = "The note above says that these figures rank nothing, so no sentence of the articles is tested on them."
+        return {"verdicts": [], "comparisons": 0, "confidence": confidence, "why": why}
     found = evidence.blocks(report, correct)
     tools = Tools(
         home=evidence.of_article(found),

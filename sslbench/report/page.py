@@ -130,13 +130,16 @@ def build(report: dict, gallery: dict, album: dict | None = None) -> Page:
     sections = limits.told(report, sections)
     sections.append(Section("downloads", "Downloads", downloads.blocks(report, sections)))
     plan = report["plan"]
+    untested = ("claims",) if (report.get("claims") or {}).get("why") else ()
     return Page(
         title=plan.get("title") or plan["name"],
         name=plan["name"],
         note=plan.get("note") or "",
         answer=answer(report, labels),
         sections=tuple(
-            section for section in sections if section.parts or (section.blocks and section.anchor not in _INTRODUCED)
+            section
+            for section in sections
+            if section.parts or (section.blocks and (section.anchor not in _INTRODUCED or section.anchor in untested))
         ),
         sheets=strips.page_sheets(album or {}),
         foot=provenance.foot(report),

@@ -38,6 +38,8 @@ def method(report: dict) -> tuple[Block, ...]:
     decided = report.get("claims")
     if not decided:
         return ()
+    if why := decided.get("why"):
+        return (Paragraph(why),)
     percent = f"{100 * decided['confidence']:g} %"
     return (
         Paragraph(

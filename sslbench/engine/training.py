@@ -95,7 +95,9 @@ class Training:
         self.total_steps = self.train["epochs"] * self.steps_per_epoch
         self.part_size = self.train["batch_size"] // self.train["accumulate"]
         check_batch(self.method, self.settings, len(train), self.device.world)
-        idle = self.method.options.without_effect(self.train["epochs"], self.total_steps, self.part_size)
+        options = self.method.options  # beside which a method has its default recipe
+        options = options.model_copy(update={"recipe": options.recipe.model_construct(**self.recipe)})
+        idle = options.without_effect(self.train["epochs"], self.total_steps, self.part_size)
         self.ledger.notes += [f"{option}: {why}" for option, why in idle.items()]
         if self.device.world > 1:
             synchronise(self.method)

@@ -175,9 +175,10 @@ def test_a_normed_last_layer_has_rows_of_unit_length_whatever_its_weights():
     torch.testing.assert_close(last(x), x @ unit.T)
 
 
-def test_over_2048_features_the_head_starts_with_the_authors_deviation():
+@pytest.mark.parametrize("width", [512, 2048])
+def test_over_a_resnets_features_the_head_starts_with_the_authors_deviation(width):
     torch.manual_seed(0)
-    layers = [m for m in Head(2048, Settings(head_batch_norm=False)).layers.modules() if isinstance(m, nn.Linear)]
+    layers = [m for m in Head(width, Settings(head_batch_norm=False)).layers.modules() if isinstance(m, nn.Linear)]
     assert [m.weight.std().item() for m in layers] == pytest.approx([0.02] * 3, rel=0.02)
     assert all((m.bias == 0).all() for m in layers)
 

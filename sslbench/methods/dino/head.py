@@ -35,9 +35,10 @@ class Head(nn.Module):
         self.layers = ProjectionHead([*hidden, (o.hidden_dim, o.bottleneck_dim, None, None)])
         for module in self.layers.modules():
             if isinstance(module, nn.Linear):
-                # 0.02 in the authors' code, whose ResNet-50 gives each of these layers 2048 inputs. Over a few dozen
-                # it leaves outputs near 0, from where unit length makes gradients of thousands.
-                nn.init.trunc_normal_(module.weight, std=0.02 * (2048 / module.in_features) ** 0.5)
+                # 0.02 in the authors' code and in lightly's, whose layers have 512 inputs and more. Over a few dozen it
+                # leaves outputs near 0, from where unit length makes gradients of thousands.
+                narrow = module.in_features < 512
+                nn.init.trunc_normal_(module.weight, std=0.02 * ((2048 / module.in_features) ** 0.5 if narrow else 1))
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         self.last = WeightNormedLinear(o.bottleneck_dim, o.out_dim, learned_length=not o.norm_last_layer)

@@ -2,7 +2,8 @@
 
 Caron et al. 2021, equations 1 to 4 and algorithm 1. The teacher's outputs are centred, against one prototype taking
 all, and sharpened, against all prototypes being equal. The loss is ours: lightly's moves the center as it is computed,
-so once per part of an accumulated step, and gives neither of the terms that tell how it collapsed.
+so once per part of an accumulated step, and gives neither of the terms that tell how it collapsed. Batch statistics
+are those of one view, as in lightly; the authors' are of both global views.
 """
 
 from copy import deepcopy
@@ -43,7 +44,8 @@ class Model(Method):
     def __init__(self, backbone: Backbone, options: dict[str, Any], input_size: int) -> None:
         super().__init__(backbone, options, input_size)
         self.head = Head(backbone.num_features, self.options)
-        # The teacher starts as the student's copy; its batch norm keeps statistics of its own.
+        # The teacher starts as the student's copy, as the authors' does; lightly's head starts from weights of its own.
+        # Its batch norm keeps statistics of its own.
         self.teacher_backbone = deepcopy(self.backbone).requires_grad_(False)
         self.teacher_head = deepcopy(self.head).requires_grad_(False)
         self.register_buffer("center", torch.zeros(self.options.out_dim))

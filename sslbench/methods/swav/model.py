@@ -3,7 +3,8 @@
 Caron et al. 2020, equations 1 to 5 and algorithm 1. The projection head is lightly's. The loss and the prototypes are
 ours where lightly's deviate: its prototypes have a bias, which leaves the similarities unbounded (and the exponential
 of Sinkhorn's first step overflows float32 from 4.4 on); the authors' have none, and so have these. The queue (section
-3.1) is filled from its start epoch on and used once it is full, as in the authors' code.
+3.1) is filled from its start epoch on and used once it is full, as in the authors' code. Batch statistics are those of
+one view, as in lightly; the authors' are of both global views.
 """
 
 import math

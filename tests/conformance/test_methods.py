@@ -37,9 +37,9 @@ def variants(name: str) -> list[dict]:
     if name == "simclr":
         return [small, small | {"head": "linear"}, small | {"head": "none"}]
     if name == "moco":
-        return [small, small | {"head": "linear", "symmetric": True}]
+        return [small, small | {"head": "linear", "symmetric": False}]
     if name == "dino":
-        grown = {"norm_last_layer": False, "head_batch_norm": True, "publish": "student"}
+        grown = {"norm_last_layer": False, "head_batch_norm": False, "publish": "student"}
         return [small, small | {"local_views": 2}, small | grown]
     if name == "lorot":
         return [small, small | {"variant": "explicit"}]

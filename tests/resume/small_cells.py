@@ -20,7 +20,7 @@ def cell(method: str, *, seed: int = 0, recipe: dict | None = None, **train) -> 
     module = registry.load(f"{(registry.METHODS | registry.REFERENCES)[method]}.settings")
     small = {name: 16 for name in module.Settings.model_fields if name.endswith("dim")}
     if method == "moco":  # fewer keys than pictures, and two groups of pictures to be shuffled
-        small |= {"queue": 20, "statistics_group": 8}
+        small |= {"queue": 20, "key_batch_norm": "shuffle", "statistics_group": 8}
     settings = module.Settings(**small)
     transform = registry.load(registry.TRANSFORMS["simclr"]).Settings()
     trained = method != "random"

@@ -1,6 +1,8 @@
-"""DINO's options and recipe, and their sources.
+"""DINO's options and recipe for ResNet-18, and their sources.
 
-Authors: facebookresearch/dino at 7c446df, its command for ResNet-50 at README.md:207, and the paper.
+Authors: facebookresearch/dino at 7c446df, main_dino.py ("main") with the arguments of their ResNet-50 (README.md:207)
+where those differ from its defaults, and the paper. Lightly: docs/source/getting_started/benchmarks/
+imagenette_benchmark.py at e8d317f, batch 256; other files of lightly by name.
 """
 
 from typing import Annotated, Literal
@@ -41,13 +43,12 @@ class Settings(MethodSettings):
     warmup_temperature_epochs: Annotated[int, Field(ge=0)] = 0
     center_momentum: Share = 0.9
     publish: Literal["teacher", "student"] = "teacher"
-    # The paper adds eight small views (two-view runs: its table 8), lightly six. As with SwAV, here they are asked for.
     local_views: Annotated[int, Field(ge=0)] = 0
     local_size_share: Annotated[float, Field(gt=0, le=1)] = 96 / 224  # of input_size
     local_crop_scale: CropScale = (0.05, 0.14)
     global_crop_scale: CropScale | None = None  # None: the transform's
     recipe: MomentumRecipe = MomentumRecipe(
-        optimizer="sgd", base_lr=0.06, weight_decay=5e-4, momentum=0.9, schedule="epoch", ema_start=0.99
+        optimizer="sgd", base_lr=0.06, weight_decay=5e-4, schedule="epoch", ema_start=0.99
     )
 
     presets = {
@@ -71,48 +72,72 @@ class Settings(MethodSettings):
         },
     }
     sources = {
-        "hidden_dim": Source(authors="vision_transformer.py, DINOHead", lightly="670"),
-        "bottleneck_dim": Source(authors="vision_transformer.py, DINOHead", lightly="670"),
-        "out_dim": Source(authors="main_dino.py:55", lightly="670"),
-        "head_batch_norm": Source(authors="main_dino.py:64", lightly="670"),
-        "norm_last_layer": Source(authors="main_dino.py:57", lightly="DINOProjectionHead's default"),
-        "student_temperature": Source(authors="main_dino.py, DINOLoss", lightly="DINOLoss's default"),
-        "teacher_temperature": Source(authors="main_dino.py:71", lightly="DINOLoss's default"),
-        "warmup_teacher_temperature": Source(authors="main_dino.py:68", lightly="DINOLoss's default"),
-        "warmup_temperature_epochs": Source(
-            authors="main_dino.py:74", lightly="30", note="without effect where both temperatures are 0.04"
+        "hidden_dim": Source(authors="2048; vision_transformer.py:258; paper, section 3.1", lightly="2048; 670"),
+        "bottleneck_dim": Source(authors="256; vision_transformer.py:258", lightly="256; 670"),
+        "out_dim": Source(authors="65536; main:55", lightly="2048; 670"),
+        "head_batch_norm": Source(authors="false; main:64; paper, section 3.2", lightly="true; 670"),
+        "norm_last_layer": Source(authors="true; main:57", lightly="true; lightly/models/modules/heads.py:672"),
+        "student_temperature": Source(authors="0.1; main:365", lightly="0.1; lightly/loss/dino_loss.py:64"),
+        "teacher_temperature": Source(
+            authors="0.04; main:71; ViTs of the paper: 0.07", lightly="0.04; lightly/loss/dino_loss.py:62"
         ),
-        "center_momentum": Source(authors="main_dino.py, DINOLoss", lightly="DINOLoss's default"),
+        "warmup_teacher_temperature": Source(authors="0.04; main:68", lightly="0.04; lightly/loss/dino_loss.py:61"),
+        "warmup_temperature_epochs": Source(
+            authors="0; main:74",
+            lightly="30, from 0.04 to 0.04; lightly/loss/dino_loss.py:63",
+            note="0 in both: nothing rises",
+        ),
+        "center_momentum": Source(authors="0.9; main:366", lightly="0.9; lightly/loss/dino_loss.py:65"),
         "publish": Source(
-            authors="teacher: eval_knn.py, eval_linear.py",
-            lightly="student: BenchmarkModule's kNN",
+            authors="teacher; eval_knn.py:203, eval_linear.py:264",
+            lightly="student; lightly/utils/benchmarking/benchmark_module.py:114,127",
             note="which network is evaluated is the method's: the teacher",
         ),
         "local_views": Source(
-            authors="8, main_dino.py:112", lightly="6", note="the number of views is the grid's; the article's are two"
+            authors="8; main:112",
+            lightly="6; lightly/transforms/dino_transform.py:102",
+            note="0 in both: two views are the protocol's",
         ),
-        "local_size_share": Source(authors="96 of 224", lightly="64 of 128"),
-        "local_crop_scale": Source(authors="README.md:207", lightly="(0.05, 0.4)"),
+        "local_size_share": Source(
+            authors="96 of 224; main:452", lightly="64 of 128; 200-201", note="the authors' in both"
+        ),
+        "local_crop_scale": Source(
+            authors="0.05 to 0.14; README.md:207",
+            lightly="0.05 to 0.4; lightly/transforms/dino_transform.py:101",
+            note="the authors' in both",
+        ),
         "global_crop_scale": Source(
-            authors="(0.14, 1), README.md:207", lightly="(0.4, 1)", note="the grid's transform crops"
+            authors="0.14 to 1; README.md:207",
+            lightly="0.4 to 1; lightly/transforms/dino_transform.py:99",
+            note="the column's transform",
         ),
-        "recipe.optimizer": Source(authors="README.md:207", lightly="706"),
-        "recipe.base_lr": Source(authors="README.md:207", lightly="708"),
-        "recipe.weight_decay": Source(authors="README.md:207", lightly="710"),
-        "recipe.decay_skips_1d": Source(authors="utils.py:632-643", lightly="706"),
-        "recipe.momentum": Source(authors="main_dino.py:229", lightly="709"),
-        "recipe.schedule": Source(authors="main_dino.py:238-243", lightly="712"),
-        "recipe.warmup_epochs": Source(authors="main_dino.py:99", lightly="none"),
-        "recipe.end_lr_factor": Source(authors="1e-6 of 0.03: main_dino.py:101", lightly="0"),
-        "recipe.frozen_epochs": Source(authors="main_dino.py:93; utils.py:144-149", lightly="none"),
+        "recipe.optimizer": Source(authors="sgd; README.md:207", lightly="sgd; 706"),
+        "recipe.base_lr": Source(authors="0.03; README.md:207", lightly="0.06; 708"),
+        "recipe.scale_lr": Source(authors="linear; main:239", lightly="linear; 149, 708"),
+        "recipe.weight_decay": Source(authors="1e-4; README.md:207", lightly="5e-4; 710"),
+        "recipe.weight_decay_end": Source(authors="1e-4, so constant; README.md:207", lightly="constant; 710"),
+        "recipe.decay_skips_1d": Source(authors="true; utils.py:632-643", lightly="false; 705"),
+        "recipe.momentum": Source(authors="0.9; main:229", lightly="0.9; 709"),
+        "recipe.schedule": Source(authors="step; main:307-310", lightly="epoch; 712"),
+        "recipe.warmup_epochs": Source(
+            authors="10, from a rate of 0; main:99, utils.py:191",
+            lightly="0; 712",
+            note="the first step has a rate above 0 here",
+        ),
+        "recipe.end_lr_factor": Source(authors="1e-6 of 0.03; main:101", lightly="0; 712"),
+        "recipe.frozen_epochs": Source(
+            authors="last layer for 1 epoch; main:93, utils.py:144-149",
+            lightly="none; lightly/models/modules/heads.py:671",
+        ),
         "recipe.ema_start": Source(
-            authors="0.9995 at batches of 256: help text, main_dino.py:61-63; else 0.996",
-            lightly="693",
+            authors="0.9995 recommended for a batch of 256; main:61-63; paper, section 3.1: 0.996",
+            lightly="0.99; 693-694",
+            note="after each step, as the authors'; lightly's before each, which shows each batch the same networks",
         ),
-        "recipe.ema_end": Source(authors="main_dino.py:250", lightly="none: constant"),
-        "recipe.clip_gradient_norm": Source(authors="main_dino.py:87", lightly="none"),
-        "recipe.clip_each": Source(authors="utils.py:132-141"),
-        "recipe.residual_gain": Source(authors="torchvision's start", lightly="666"),
+        "recipe.ema_end": Source(authors="1; main:250", lightly="constant; 693-694"),
+        "recipe.clip_gradient_norm": Source(authors="3; main:87", lightly="none; 704-713"),
+        "recipe.clip_each": Source(authors="true; utils.py:132-141", lightly="no clipping"),
+        "recipe.residual_gain": Source(authors="1; torchvision's, main:176", lightly="1; torchvision's resnet18, 666"),
     }
 
     def views(self, input_size: int) -> list[ViewSpec]:

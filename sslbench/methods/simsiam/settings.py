@@ -1,6 +1,7 @@
-"""SimSiam's options and recipe, and their sources.
+"""SimSiam's options and recipe for ResNet-18, and their sources.
 
-Authors: facebookresearch/simsiam at a7bc177, its command for the paper's table 2, and the paper.
+Authors: facebookresearch/simsiam at a7bc177 and the paper. Lightly: docs/source/getting_started/benchmarks/
+imagenette_benchmark.py at e8d317f, batch 256; other files of lightly by name.
 """
 
 from sslbench.methods.spec import MethodFacts, MethodSettings, Recipe, Source, Width
@@ -19,9 +20,7 @@ class Settings(MethodSettings):
     hidden_dim: Width = 2048  # of the projection
     out_dim: Width = 2048
     prediction_hidden_dim: Width = 512
-    recipe: Recipe = Recipe(
-        optimizer="sgd", base_lr=0.06, scale_lr=False, weight_decay=5e-4, momentum=0.9, schedule="epoch"
-    )
+    recipe: Recipe = Recipe(optimizer="sgd", base_lr=0.06, scale_lr=False, weight_decay=5e-4, schedule="epoch")
 
     presets = {
         "lightly": {},
@@ -37,17 +36,28 @@ class Settings(MethodSettings):
         },
     }
     sources = {
-        "hidden_dim": Source(authors="the features' width: simsiam/builder.py:28-33", lightly="429"),
-        "out_dim": Source(authors="main_simsiam.py:86", lightly="429"),
-        "prediction_hidden_dim": Source(authors="main_simsiam.py:88", lightly="430"),
-        "recipe.optimizer": Source(authors="main_simsiam.py:199", lightly="449"),
-        "recipe.base_lr": Source(authors="main_simsiam.py:56", lightly="451"),
-        "recipe.scale_lr": Source(authors="main_simsiam.py:157", lightly="451"),
-        "recipe.weight_decay": Source(authors="of every tensor: main_simsiam.py:60", lightly="of every tensor: 453"),
-        "recipe.momentum": Source(authors="main_simsiam.py:58", lightly="452"),
-        "recipe.schedule": Source(authors="main_simsiam.py:257, 361", lightly="455"),
-        "recipe.constant_lr": Source(
-            authors="--fix-pred-lr, main_simsiam.py:193-195, 364; the README's command", lightly="none"
+        "hidden_dim": Source(
+            authors="the features' width, 2048 in ResNet-50; simsiam/builder.py:27-33; paper, section 3",
+            lightly="2048; 429",
+            note="512 in ResNet-18, by the authors' rule",
         ),
-        "recipe.residual_gain": Source(authors="simsiam/builder.py:24", lightly="426"),
+        "out_dim": Source(authors="2048; main_simsiam.py:86; paper, section 3", lightly="2048; 429-430"),
+        "prediction_hidden_dim": Source(
+            authors="512, a quarter of out_dim; main_simsiam.py:88; paper, section 3", lightly="512; 430"
+        ),
+        "recipe.optimizer": Source(authors="sgd; main_simsiam.py:199", lightly="sgd; 449"),
+        "recipe.base_lr": Source(authors="0.05; main_simsiam.py:56; paper, section 3", lightly="0.06; 451"),
+        "recipe.scale_lr": Source(
+            authors="linear; main_simsiam.py:157", lightly="not scaled, for the sake of stability; 451"
+        ),
+        "recipe.weight_decay": Source(authors="1e-4, of all tensors; main_simsiam.py:60", lightly="5e-4, of all; 453"),
+        "recipe.momentum": Source(authors="0.9; main_simsiam.py:58", lightly="0.9; 452"),
+        "recipe.schedule": Source(authors="epoch; main_simsiam.py:257,361", lightly="epoch; 455"),
+        "recipe.warmup_epochs": Source(authors="0; main_simsiam.py:361", lightly="0; 455"),
+        "recipe.end_lr_factor": Source(authors="0; main_simsiam.py:361", lightly="0; 455"),
+        "recipe.constant_lr": Source(
+            authors="predictor, by the README's command; main_simsiam.py:193-195,363-364; paper, table 1",
+            lightly="none; 449-455",
+        ),
+        "recipe.residual_gain": Source(authors="0; simsiam/builder.py:24", lightly="1; torchvision's resnet18, 426"),
     }

@@ -110,7 +110,7 @@ class Ours:
         self.settings = cell(name, chosen, plan.epochs)
         self.plan = plan
         self.views = [self._views(chosen.views(SIZE), step) for step in range(plan.total)]
-        pictures = plan.steps * BATCH
+        pictures = 64  # more than a queue holds
         labels = torch.arange(pictures) * 7 % CLASSES
         self.labels = [labels[step % plan.steps * BATCH :][:BATCH] for step in range(plan.total)]
         pack = SimpleNamespace(

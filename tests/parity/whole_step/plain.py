@@ -34,14 +34,15 @@ def trained(w: Weights) -> list[Tensor]:
     return [p for p in w.values() if p.requires_grad]
 
 
-def warm_cosine(plan: Plan, step: int, end: float = 0.0, per_epoch: bool = False) -> float:
+def warm_cosine(plan: Plan, step: int, end: float = 0.0, per_epoch: bool = False, warmup: int | None = None) -> float:
     """The share of the peak rate: up to 1 over the warm-up, then half a cosine to ``end`` where the run is over.
 
     The warm-up's first step has a rate above 0, where the authors' codes begin at 0.
     """
-    at, total, warm = step, plan.total, plan.warmup * plan.steps
+    warmup = plan.warmup if warmup is None else warmup  # in epochs
+    at, total, warm = step, plan.total, warmup * plan.steps
     if per_epoch:
-        at, total, warm = step // plan.steps, plan.epochs, plan.warmup
+        at, total, warm = step // plan.steps, plan.epochs, warmup
     if at < warm:
         return (at + 1) / warm
     q = 0.5 * (1 + math.cos(math.pi * (at - warm) / (total - warm)))
@@ -71,9 +72,9 @@ class AuthorsLars:
             p.grad = None
 
 
-def lightlys_sgd(ours: Ours, w: Weights) -> tuple[Optimizer, LRScheduler]:
+def lightlys_sgd(ours: Ours, w: Weights, rate: float = 6e-2 * 8 / 256) -> tuple[Optimizer, LRScheduler]:
     """Of most of the script's models at a batch of 8: one group, and a cosine without warm-up, epoch by epoch."""
-    optimizer = SGD(trained(w), lr=6e-2 * 8 / 256, momentum=0.9, weight_decay=5e-4)
+    optimizer = SGD(trained(w), lr=rate, momentum=0.9, weight_decay=5e-4)
     return optimizer, CosineAnnealingLR(optimizer, ours.plan.epochs)
 
 

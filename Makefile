@@ -5,7 +5,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 SNAKEMAKE := $(VENV)/bin/snakemake --cores all
 
-.PHONY: demo demo-all test test-long test-slurm bench lint format prune
+.PHONY: demo demo-all examples test test-long test-slurm bench lint format prune
 
 $(READY): requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sslbench: Python 3.11 or newer is needed; name one with make PYTHON=...")'
@@ -20,6 +20,10 @@ demo: $(READY)
 demo-all: $(READY)
 	$(SNAKEMAKE) --configfile configs/demo-all.yaml
 	@echo "The report: $(CURDIR)/reports/demo-all/report.html"
+
+# The pages of reports/examples from the inputs committed there; trains nothing.
+examples: $(READY)
+	$(VENV)/bin/python -m sslbench.report.example render
 
 # A process for every core, each with whole files, the longest first: see tests/conftest.py.
 SIDE_BY_SIDE := --numprocesses auto --dist loadfile --no-loadscope-reorder

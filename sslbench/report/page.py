@@ -61,8 +61,13 @@ def render(
     report = read_written(report_json, "collect")
     gallery = read_written(gallery_json, "gallery") if gallery_json is not None else {}
     album = read_written(album_json, "album") if album_json is not None else {}
-    page = build(report, gallery, album)
-    write_text(out_html, html(page))
+    write(build(report, gallery, album), out_html, out_md)
+
+
+def write(page: Page, out_html: Path | None, out_md: Path) -> None:
+    """Write a page's Markdown with its charts and, where ``out_html`` is given, its HTML, as ``render`` does."""
+    if out_html is not None:
+        write_text(out_html, html(page))
     folder = out_md.with_name(f"{out_md.stem}-charts")
     kept = stills.write(page, folder)
     write_text(out_md, markdown.write(page, folder.name))

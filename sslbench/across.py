@@ -1,15 +1,11 @@
 """Models over several datasets: mean ranks, the Friedman test, and what may be told apart after it. No torch here."""
 
-import itertools
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats as distributions
-
-from sslbench.stats import holm
-from sslbench.ties import MOST, bars
 
 
 class Across(NamedTuple):
@@ -22,9 +18,7 @@ class Across(NamedTuple):
     p: float
     critical_difference: float  # Nemenyi's, in mean ranks
     nemenyi: list  # bars by the critical difference; one bar of all where the Friedman test finds nothing
-    wilcoxon: dict  # (better, worse) -> p after Holm, exact; empty for more than ties.MOST models, as is the next
-    wilcoxon_bars: list
-    least_p: float  # the smallest adjusted p that Wilcoxon's test could have given with so few blocks
+    least_p: float  # the smallest p, after Holm, that Wilcoxon's test of a pair could give with so few blocks
 
 
 def across(scores: Mapping[Hashable, Sequence[float]], level: float = 0.05) -> Across:
@@ -34,10 +28,10 @@ def across(scores: Mapping[Hashable, Sequence[float]], level: float = 0.05) -> A
         scores: model -> one accuracy per block, the same blocks in the same order for all. Two models or more.
 
     The Friedman test in Iman & Davenport's form (1980, Commun. Stat. A 9:571-595), then Nemenyi's critical difference
-    q sqrt(k (k + 1) / (6 N)). Nemenyi's verdict on two models moves with the others' ranks, and so Wilcoxon's
-    signed-rank test of each pair with Holm's correction is given too (Benavoli, Corani & Mangili 2016, J. Mach. Learn.
-    Res. 17:1-10). Blocks are taken to be independent: datasets are, the transforms of one dataset are not. With N
-    blocks Wilcoxon's p is at least 2^(1 - N): four datasets can tell no two models apart, and ``least_p`` says so.
+    q sqrt(k (k + 1) / (6 N)). Blocks are taken to be independent: datasets are, the transforms of one dataset are not.
+    Nemenyi's verdict on two models moves with the others' ranks. Wilcoxon's signed-rank test of one pair does not
+    (Benavoli, Corani & Mangili 2016, J. Mach. Learn. Res. 17:1-10), but with N blocks its p is at least 2^(1 - N): four
+    datasets can tell no two models apart, and ``least_p`` says so.
 
     Raises ValueError for unequal numbers of blocks, or fewer than two models or blocks.
     """
@@ -61,13 +55,7 @@ def across(scores: Mapping[Hashable, Sequence[float]], level: float = 0.05) -> A
     critical = q * math.sqrt(k * (k + 1) / (6 * blocks))
     nemenyi = _runs(ordered, place, critical if p <= level else math.inf)
     least = min(2.0 ** (1 - blocks) * k * (k - 1) / 2, 1.0)
-    if k > MOST:  # pairs grow with the square
-        return Across(ordered, place, blocks, f, p, critical, nemenyi, {}, [], least)
-    pairs = list(itertools.combinations(ordered, 2))
-    raw = [_signed_rank(np.subtract(scores[a], scores[b])) for a, b in pairs]
-    tested = dict(zip(pairs, holm(raw).tolist(), strict=True))
-    apart = {pair for pair, each in tested.items() if each <= level}
-    return Across(ordered, place, blocks, f, p, critical, nemenyi, tested, bars(ordered, apart), least)
+    return Across(ordered, place, blocks, f, p, critical, nemenyi, least)
 
 
 def _runs(names: list, place: dict, distance: float) -> list[tuple]:
@@ -80,21 +68,3 @@ def _runs(names: list, place: dict, distance: float) -> list[tuple]:
             found.append(tuple(names[start:stop]))
         end = max(end, stop)
     return found
-
-
-def _signed_rank(differences: np.ndarray) -> float:
-    """Wilcoxon's two-sided p: exact over all signs, ties and zeros included (Pratt 1959), as doubled ranks are whole.
-
-    ``differences`` [N]; zeros are ranked with the rest, then left out.
-    """
-    rounded = np.round(np.asarray(differences, float), 12)
-    doubled = np.round(2 * distributions.rankdata(np.abs(rounded))).astype(np.int64)[rounded != 0]
-    signs = np.sign(rounded[rounded != 0])
-    weights = np.ones(1)
-    for rank in doubled:
-        longer = np.zeros(len(weights) + rank)
-        longer[: len(weights)] += weights / 2
-        longer[rank:] += weights / 2
-        weights = longer
-    sums = 2 * np.arange(len(weights)) - (len(weights) - 1)
-    return float(min(weights[np.abs(sums) >= abs(int((signs * doubled).sum()))].sum(), 1.0))

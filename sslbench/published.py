@@ -189,11 +189,6 @@ def matching(figures: list[Figure], settings: Mapping, measured: Container[str],
     ]
 
 
-def of_dataset(figures: list[Figure], source: str) -> list[Figure]:
-    """The figures published on the data that sslbench calls ``source``."""
-    return [f for f in figures if source in f.dataset_sources]
-
-
 def _figure(row: dict) -> Figure:
     values = {key: (_NUMBERS[key](text) if text else None) if key in _NUMBERS else text for key, text in row.items()}
     if values["value"] is None or not 0 <= values["value"] <= 1:

@@ -234,18 +234,6 @@ def detectable(error: float, freedom: float, level: float = 0.05, power: float =
     return error * float(stats.t.isf(level / 2, freedom) + stats.t.ppf(power, freedom))
 
 
-def smallest_margin(discordant: int, level: float = 0.05) -> int | None:
-    """By how many pictures two networks must differ for McNemar's exact test to reject, where ``discordant`` pictures
-    are right in exactly one of them. None where even all of them on one side are too few: below 6 at 5 %.
-    """
-    if discordant < 0:
-        raise ValueError(f"{discordant} discordant pictures")
-    fewer = int(stats.binom.ppf(level / 2, discordant, 0.5)) + 1  # the loser's most pictures, from above
-    while fewer >= 0 and mcnemar(discordant - fewer, fewer) > level:
-        fewer -= 1
-    return None if fewer < 0 else discordant - 2 * fewer
-
-
 class Summary(NamedTuple):
     """Several seeds of one model. ``sd`` (n - 1) and the interval are None for a single seed."""
 

@@ -252,29 +252,6 @@ def bars(names: list, apart: set) -> list[tuple]:
     return found
 
 
-MOST_SETS = 1000
-
-
-def maximal_sets(names: list, apart: set) -> list[tuple] | None:
-    """All largest sets of models of which no two differ, whatever their order: those of a display with letters.
-
-    Piepho's insert-and-absorb (2004, J. Comput. Graph. Stat. 13:456-466): a pair that differs splits each set that
-    holds both. Sets overlap, as "cannot be told apart" is not transitive. None beyond MOST_SETS: too many to show.
-    """
-    place = {name: i for i, name in enumerate(names)}
-    sets = {frozenset(names)} if names else set()
-    for a, b in sorted(apart, key=lambda pair: (place[pair[0]], place[pair[1]])):
-        whole = [one for one in sets if a in one and b in one]
-        sets.difference_update(whole)
-        halves = {one - {each} for one in whole for each in (a, b)}
-        everything = sets | halves
-        sets |= {half for half in halves if not any(half < other for other in everything)}
-        if len(sets) > MOST_SETS:
-            return None
-    ordered = [tuple(sorted(one, key=place.__getitem__)) for one in sets]
-    return sorted(ordered, key=lambda one: [place[name] for name in one])
-
-
 def _is_apart(pair: Pair, level: float) -> bool:
     """Whether the first of a pair is better."""
     return pair.adjusted <= level and pair.difference > 0

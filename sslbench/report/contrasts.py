@@ -13,7 +13,6 @@ from scipy import stats as distributions
 
 from sslbench import stats
 
-Side = tuple[tuple[str, str], ...]  # of entries, e.g. (model, transform)
 Weights = Mapping[tuple[str, str], float]
 
 

@@ -17,7 +17,6 @@ from sslbench.stats import (
     over_seeds,
     sign_flip,
     smallest_detectable,
-    smallest_margin,
     tango,
     tango_all,
     wilson,
@@ -287,13 +286,6 @@ def test_many_tango_intervals_at_once_are_the_single_ones():
     low, high = tango_all(only_a, only_b, 160, 0.9)
     for i in range(4):
         assert (low[i], high[i]) == pytest.approx(tango(int(only_a[i]), int(only_b[i]), 160, 0.9), abs=1e-10)
-
-
-def test_the_smallest_margin_is_the_first_at_which_mcnemars_test_rejects():
-    for level, discordant in itertools.product((0.05, 0.001), (0, 1, 5, 6, 7, 30, 101, 500)):
-        margins = [discordant - 2 * k for k in range(discordant // 2 + 1) if mcnemar(discordant - k, k) <= level]
-        assert smallest_margin(discordant, level) == (min(margins) if margins else None)
-    assert smallest_margin(5) is None and smallest_margin(6) == 6
 
 
 def test_a_t_test_finds_its_detectable_difference_with_the_stated_power():

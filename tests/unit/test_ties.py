@@ -97,26 +97,13 @@ def brute_bars(names, apart):
     return [tuple(r) for r in free if not any(set(r) < set(other) for other in free)]
 
 
-def brute_sets(names, apart):
-    subsets = [s for k in range(1, len(names) + 1) for s in itertools.combinations(names, k)]
-    free = [set(s) for s in subsets if not any(a in s and b in s for a, b in apart)]
-    return {frozenset(s) for s in free if not any(s < other for other in free)}
-
-
-def test_bars_and_sets_are_the_largest_that_enumeration_finds():
+def test_bars_are_the_longest_runs_that_enumeration_finds():
     random = np.random.default_rng(6)
     for _ in range(150):
         names = list("abcdefg")[: random.integers(1, 8)]
         everything = list(itertools.combinations(names, 2))
         apart = {pair for pair in everything if random.random() < random.random()}
         assert ties.bars(names, apart) == brute_bars(names, apart)
-        assert set(map(frozenset, ties.maximal_sets(names, apart))) == brute_sets(names, apart)
-
-
-def test_sets_beyond_counting_are_not_shown():
-    names = list(range(60))
-    thirds = {(a, b) for a in names for b in names if a < b and a // 3 == b // 3}  # 3^20 largest sets
-    assert ties.maximal_sets(names, thirds) is None
 
 
 def test_of_many_models_each_meets_its_leaders_alone_and_comparisons_grow_with_the_models(monkeypatch):

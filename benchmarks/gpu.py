@@ -109,7 +109,7 @@ def article_minutes(method: str, options: dict, path: Path = LEDGER) -> float | 
         for row in csv.DictReader(file):
             here = row["source"] == ARTICLE and row["dataset"] == "imagenette" and row["transform"] == "simclr"
             alike = here and row["method"] == method and row["minutes"]
-            if alike and json.loads(row["options"] or "{}").get("alpha") == options.get("alpha"):
+            if alike and all(options.get(key) == value for key, value in json.loads(row["options"] or "{}").items()):
                 return float(row["minutes"])
     return None
 

@@ -1,5 +1,5 @@
-"""The answer in words: what ties for the best on each dataset, what is not to be trusted, and
-what that means for someone who has to choose.
+"""The answer in words: what ties for the best on each dataset, what is not to be trusted, and what that means for
+someone who has to choose. Minutes have no say in it: those of a trained network are spent, whichever one takes.
 
 Every sentence is computed, and none claims more than the paired tests at the report's confidence carry.
 """
@@ -10,7 +10,7 @@ from statistics import median
 from sslbench.report import limits
 from sslbench.report.content import Block, Paragraph, Span, Text, Verdict, spans
 from sslbench.report.evidence import network
-from sslbench.report.wording import Labels, accuracy, counted, interval, listed, minutes, points, share_of
+from sslbench.report.wording import Labels, accuracy, counted, interval, listed, points, share_of
 
 _LEFT = {"stale": "not today's", "missing": "not run yet", "failed": "failed", "set aside": "set aside"}
 
@@ -58,7 +58,7 @@ def _dataset(report: dict, name: str, labels: Labels) -> Verdict:
     best = sorted((e for e in ranked if e["dataset_rank"] == 1), key=lambda e: (-e["top1"]["value"], e["name"]))
     details = [_power(report, name, len(ranked), best[0]["n"]), _floor(report, name, labels)]
     details += [_below_start(report, name, ranked, labels), *beside]
-    advice = _advice(report, name, ranked, best, labels)
+    advice = _advice(ranked, best, labels)
     if advice and report["plan"].get("note"):
         first, *rest = spans(advice)
         advice = (f"By these figures alone: {first[0].lower()}{first[1:]}", *rest)
@@ -78,15 +78,17 @@ def _claim(report: dict, ranked: list[dict], best: list[dict], labels: Labels) -
             Span(labels.entry(top), "strong"),
             f" is ahead of the {others}, at {shown}; each paired difference holds at {percent}{reach}.",
         )
-    if len(best) == len(ranked):
-        highest = f"the highest figure is {labels.entry(top)} at {shown}"
-        return f"Nothing separates the {len(ranked)} combinations from the best at {percent}{reach}; {highest}."
+    share = f"all {len(best)}" if len(best) == len(ranked) else f"{len(best)} of {len(ranked)}"
+    tie = f"{share} combinations tie for the best. At {percent}{reach}, they are not significantly different from"
+    if _most(ranked, best):
+        return Span("No winner", "strong"), f": {tie} the highest score, {shown} of {labels.entry(top)}."
     names = listed([labels.entry(e) for e in best], most=4)
-    return (
-        Span(names, "strong"),
-        f": {len(best)} of {len(ranked)} combinations tie for the best. At {percent}{reach}, they cannot be told apart "
-        f"from the highest figure, {shown}.",
-    )
+    return Span(names, "strong"), f": {tie} the highest score, {shown}."
+
+
+def _most(ranked: list[dict], best: list[dict]) -> bool:
+    """Whether so many tie that there is no winner to speak of."""
+    return len(best) > max(1, len(ranked) / 2)
 
 
 def _reach(entries: list[dict]) -> str:
@@ -101,37 +103,22 @@ def _reach(entries: list[dict]) -> str:
     )
 
 
-def _advice(report: dict, dataset: str, ranked: list[dict], best: list[dict], labels: Labels) -> Text:
-    """What to do: the highest figure first, and nothing to take where most tie with it."""
+def _advice(ranked: list[dict], best: list[dict], labels: Labels) -> Text:
+    """What to take: the highest score, unless most entries tie."""
     if len(ranked) == 1:
         return ""
-    top = best[0]
-    if len(best) == 1:
-        return _take_the_leader(report, ranked, top, labels)
-    smallest = report["datasets"].get(dataset, {}).get("smallest_difference")
-    size = "" if smallest is None else f": a difference below about {points(smallest)} would often go unseen"
-    if 2 * len(best) > len(ranked):
-        return f"No winner: {len(best)} of {len(ranked)} tie. Choose by what they cost you, not by accuracy{size}."
-    first = ("Take ", Span(labels.entry(top), "strong"), ", which has the highest figure of the tied")
-    return (*first, f", or another of them that costs you less{size}.")
-
-
-def _take_the_leader(report: dict, ranked: list[dict], top: dict, labels: Labels) -> Text:
-    """The one that is ahead, by how much, and what a cheaper one would give up."""
-    others = sorted((e for e in ranked if e is not top and e["behind"]), key=lambda e: (-e["top1"]["value"], e["name"]))
+    if _most(ranked, best):
+        return "Choose among those that tie by other needs than the score; more seeds or test images may separate them."
+    first = [labels.entry(e) for e in best if e["top1"]["value"] == best[0]["top1"]["value"]]
+    names = Span(" or ".join(first), "strong")
+    if len(first) > 1:
+        return "Take ", names, ": they share the highest score. Their lead may be chance."
+    if len(best) > 1:
+        return "Take ", names, ": it has the highest score. Its lead over those that tie may be chance."
+    others = sorted((e for e in ranked if e is not best[0] and e["behind"]), key=limits.place)
     if not others:
-        return ("Take ", Span(labels.entry(top), "strong"), ".")
-    following = others[0]
-    text = f": the next, {labels.entry(following)}, is {_lag(following)} behind."
-    cheaper = _least([top, *others])
-    if cheaper is top:
-        text += " Nothing ranked is cheaper."
-    elif cheaper is not None:
-        text += (
-            f" The cheapest of all, {labels.entry(cheaper)}, takes {_spent(cheaper)} instead of {_spent(top)}, and is "
-            f"{_lag(cheaper)} behind."
-        )
-    return ("Take ", Span(labels.entry(top), "strong"), text)
+        return "Take ", names, "."
+    return "Take ", names, f": the next, {labels.entry(others[0])}, is {_lag(others[0])} behind."
 
 
 def _lag(entry: dict) -> str:
@@ -153,19 +140,6 @@ def _left(entries: list[dict], labels: Labels) -> list[str]:
         names = [labels.entry(e) for e in entries if state in e["states"]]
         told += [f"{listed(names)} ({word})"] if names else []
     return [f"Not counted: {'; '.join(told)}."] if told else []
-
-
-def _least(entries: list[dict]) -> dict | None:
-    """The entry that took the fewest minutes; None where they are not all known, or of one kind of device."""
-    timed = [e for e in entries if e["minutes"] is not None]
-    devices = {device for e in timed for device in e["devices"]}
-    if len(timed) < len(entries) or len(devices) > 1:
-        return None
-    return min(timed, key=lambda e: (e["minutes"], -e["top1"]["value"], e["name"]))
-
-
-def _spent(entry: dict) -> str:
-    return minutes(entry["minutes"])
 
 
 def _power(report: dict, dataset: str, ranked: int, pictures: int) -> str:

@@ -5,9 +5,48 @@ import re
 import numpy
 import pytest
 
+from sslbench.report.answer import answer
+from sslbench.report.content import Verdict, spans
+from sslbench.report.wording import Labels
 from tests.report.conftest import right_for
 
 LABELS = numpy.arange(1000) % 10
+
+
+def told(scores: list[tuple[str, float, int, float]]) -> tuple[str, str]:
+    """Claim and advice on entries given by (model, score, rank, minutes)."""
+    entries = [
+        {
+            "name": ["nette", model, "simclr"], "kind": "grid", "dataset_rank": rank, "minutes": spent, "probed": True,
+            "top1": {"value": score, "low": score - 0.02, "high": score + 0.02}, "n": 500, "collapsed": 0,
+            "states": {"done": 1}, "protocols": [], "spread": None, "devices": ["a CPU"],
+            "behind": {"difference": score - 0.9, "low": score - 0.92, "high": score - 0.88} if score < 0.9 else None,
+        }
+        for model, score, rank, spent in scores
+    ]  # fmt: skip
+    models = {model: {"method": model, "title": model, "options": {}} for model, *_ in scores}
+    report = {"entries": entries, "cells": [], "models": models, "datasets": {}, "plan": {}, "confidence": 0.95}
+    verdict = next(block for block in answer(report, Labels(report)) if isinstance(block, Verdict))
+    return tuple("".join(getattr(p, "text", p) for p in spans(text)) for text in (verdict.claim, verdict.advice))
+
+
+def test_among_a_few_that_tie_the_highest_score_is_advised_whatever_the_minutes_and_names() -> None:
+    claim, advice = told([("b", 0.90, 1, 90.0), ("a", 0.89, 1, 1.0), *((m, 0.5, 3, 1.0) for m in "cd")])
+    assert claim.startswith("b with simclr and a with simclr: 2 of 4 combinations tie for the best.")
+    assert advice.startswith("Take b with simclr: it has the highest score.") and "min" not in claim + advice
+
+
+def test_entries_that_share_the_highest_score_are_advised_together() -> None:
+    advice = told([("b", 0.90, 1, 90.0), ("a", 0.90, 1, 1.0), *((m, 0.5, 3, 1.0) for m in "cd")])[1]
+    assert advice.startswith("Take a with simclr or b with simclr: they share the highest score.")
+
+
+@pytest.mark.parametrize(("ranked", "tied", "share"), [(2, 2, "all 2"), (4, 3, "3 of 4"), (5, 3, "3 of 5")])
+def test_where_most_entries_tie_there_is_no_winner(ranked: int, tied: int, share: str) -> None:
+    scores = [(f"m{i}", 0.90 - 0.01 * i, 1 if i < tied else tied + 1, 1.0) for i in range(ranked)]
+    claim, advice = told(scores)
+    assert claim.startswith(f"No winner: {share} combinations tie for the best.") and "0.900" in claim
+    assert "Take" not in advice and "by other needs than the score" in advice
 
 
 @pytest.mark.parametrize(("right", "backbone", "said"), [(300, "resnet18", True), (390, "resnet18", False),

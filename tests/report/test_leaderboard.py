@@ -127,26 +127,22 @@ def test_what_cannot_be_ordered_over_few_datasets_is_said_so(full) -> None:
     assert "Mean ranks over" not in full.pages()[1]
 
 
-def test_the_advice_on_a_clear_leader_gives_its_lead_and_what_the_cheapest_gives_up(tree, labels) -> None:
+def test_the_advice_on_a_clear_leader_gives_its_lead(tree, labels) -> None:
     tree.finish(tree.cell("nette", "simclr", "baseline"), right(1000, 800), labels, minutes=90)
     tree.finish(tree.cell("nette", "byol", "baseline"), right(1000, 700), labels, minutes=60)
     tree.finish(tree.cell("nette", "byol", "simclr"), right(1000, 500), labels, minutes=30)
-    text = tree.pages()[1]
     told = re.search(r"Take \*\*SimCLR with baseline\*\*: the next, BYOL with baseline, is 10.0 points "
-                     r"\((\S+) to (\S+)\) behind\. The cheapest of all, BYOL with simclr, takes 30.0 min instead of "
-                     r"90.0 min, and is 30.0 points \((\S+) to (\S+)\) behind\.", text)  # fmt: skip
-    low, high = float(told[1]), float(told[2])
+                     r"\((\S+) to (\S+)\) behind\.", tree.pages()[1])  # fmt: skip
     # 100 of 100 discordant pictures on one side: the share of discordant ones bounds the difference
-    assert (low, high) == pytest.approx(
+    assert [float(end) for end in told.groups()] == pytest.approx(
         [100 * end for end in scipy_stats.binomtest(100, 1000).proportion_ci(0.95, "wilson")], abs=0.15
     )
-    assert float(told[3]) < 30 < float(told[4])
 
 
 def test_a_note_holds_over_the_advice_and_stale_or_missing_cells_are_named(full) -> None:
     full.plan["note"] = "A demonstration."
     text = full.pages()[1]
-    assert "**What to do:** By these figures alone: take " in text
+    assert "**What to do:** By these figures alone: choose among those that tie" in text
     assert (
         "Not counted: BYOL with dcl (not run yet)." in text and "Not counted: BYOL with simclr (not today's)." in text
     )
@@ -158,7 +154,7 @@ def test_several_seeds_speak_of_other_seeds_and_pictures(tree) -> None:
         for seed in range(3):
             tree.finish(tree.cell("nette", model, "baseline", seed=seed), rng.random(1000) < 0.7, labels)
     html, text = tree.pages()
-    assert "at 95 %, for another seed and another test set; the highest figure" in text
+    assert "At 95 %, for another seed and another test set, they are not significantly different from" in text
     spread = {tuple(e["name"]): e["spread"] for e in json.loads((tree.out / "report.json").read_text())["entries"]}
     for row in board(html)[1]:
         found = spread["nette", row["Model"].lower(), "baseline"]

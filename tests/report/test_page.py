@@ -159,24 +159,6 @@ def test_the_verdict_counts_every_state_and_ranks_nothing_that_is_not_sound(full
     assert "Set aside: ask for it at https" in html
 
 
-def test_where_most_tie_there_is_no_winner_whatever_they_cost(tree, labels) -> None:
-    tree.finish(tree.cell("nette", "simclr", "baseline"), right(1000, 700), labels, minutes=90)
-    tree.finish(tree.cell("nette", "byol", "baseline"), right(1000, 698), labels, minutes=30)
-    _, text = tree.pages()
-    assert "Nothing separates the 2 combinations from the best at 95 %" in text
-    assert "No winner: 2 of 2 tie. Choose by what they cost you, not by accuracy: a difference below about" in text
-    assert "ahead" not in text and "Take" not in text and "heapest" not in text
-
-
-def test_among_a_few_that_tie_the_highest_figure_comes_first_whatever_they_cost(tree, labels) -> None:
-    for transform, byol, minutes in (("baseline", 698, 30), ("simclr", 300, 10)):
-        tree.finish(tree.cell("nette", "byol", transform), right(1000, byol), labels, minutes=minutes)
-    tree.finish(tree.cell("nette", "simclr", "baseline"), right(1000, 700), labels, minutes=90)
-    tree.finish(tree.cell("nette", "simclr", "simclr"), right(1000, 310), labels, minutes=5)
-    _, text = tree.pages()
-    assert "Take **SimCLR with baseline**, which has the highest figure of the tied, or another of them" in text
-
-
 def test_a_page_whose_note_says_that_it_ranks_nothing_has_no_verdicts_but_says_why(tree, labels) -> None:
     tree.finish(tree.cell("nette", "simclr", "baseline"), right(1000, 700), labels)
     tree.finish(tree.cell("nette", "byol", "baseline"), right(1000, 300), labels)

@@ -18,8 +18,9 @@ def test_minutes_of_200_epochs_are_full_batches_times_seconds():
     [
         ("simclr", {}, 135.8),
         ("byol", {}, 160.9),
-        ("vicregl", {"alpha": 0.75}, 159.3),
-        ("vicregl", {"alpha": 0.6}, None),
+        ("vicregl", {"alpha": 0.75, "form": "lightly-1.2"}, 159.3),
+        ("vicregl", {"alpha": 0.75, "form": "paper"}, None),
+        ("vicregl", {"alpha": 0.6, "form": "lightly-1.2"}, None),
     ],
 )
 def test_the_articles_minutes_are_those_of_method_and_options(method, options, minutes):

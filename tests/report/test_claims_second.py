@@ -68,7 +68,8 @@ def test_the_claims_grid_has_what_every_claim_of_the_second_article_compares() -
     compared = [c["about"] for c in world.decide()["moco-large-batch"]["comparisons"]]
     assert compared == ["imagenette2-160, simclr: MoCo less SimCLR at batch 1,024"]
     named = Labels(report).model
-    assert named("simclr-large") == "SimCLR, batch_size 1024" and named("byol-no-momentum") == "BYOL, ema_start 0.0"
+    assert named("simclr-large") == "SimCLR (lightly), batch_size 1024"
+    assert named("byol-no-momentum") == "BYOL (lightly, changed), ema_start 0.0"
 
 
 @pytest.mark.parametrize(("own", "verdict"), [(0.25, "holds"), (0.75, "contradicted"), (None, "not testable")])

@@ -34,7 +34,12 @@ from tests.faults.tally import survived
 def two_device_cell() -> dict:
     """A queue, shuffled groups, a momentum network, two parts a step, an online head: all that could drift apart."""
     settings = cell("moco", accumulate=2, recipe={"optimizer": "sgd", "base_lr": 0.01, "warmup_epochs": 0})
-    settings["method"]["options"] |= {"statistics_group": 4}
+    settings["method"]["options"] |= {
+        "statistics_group": 4,
+        "key_batch_norm": "shuffle",
+        "symmetric": False,
+        "temperature": 0.2,
+    }
     return settings
 
 

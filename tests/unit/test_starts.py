@@ -145,4 +145,4 @@ def test_two_rows_of_one_backbone_are_told_apart_on_the_page() -> None:
         "Random initialisation of test_vit, patch_size 4",
         "Random initialisation of test_vit, patch_size 2",
     ]
-    assert named("finer") == "SimCLR, backbone test_vit, patch_size 2"
+    assert named("finer") == "SimCLR (lightly), backbone test_vit, patch_size 2"

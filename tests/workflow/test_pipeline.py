@@ -137,8 +137,9 @@ def test_a_batch_larger_than_the_dataset_is_one_line(project):
 def test_a_typo_in_the_config_is_one_line_before_anything_runs(project):
     line = our_line(project.run(merge(TINY, {"training": {"epoch": 3}})))
     assert line == (
-        "sslbench: config: training.epoch: there is no such key. Did you mean 'epochs'? Known: backbone, backbone_options, "
-        "input_size, batch_size, epochs, accumulate, precision, channels_last, compile, deterministic, holdout, measure_every"
+        "sslbench: config: training.epoch: there is no such key. Did you mean 'epochs'? Known: preset, backbone, "
+        "backbone_options, input_size, batch_size, epochs, accumulate, precision, channels_last, compile, deterministic, "
+        "holdout, measure_every"
     )
 
 

@@ -49,7 +49,8 @@ class ModelStep:
         with training.device.autocast():
             losses = training.method.loss(self.batches[self.made % READY])
         losses["loss"].sum().backward()
-        optimizers.set_rates(training.optimizer, training.lr(self.made), training.recipe["weight_decay"])
+        decay = training.recipe["weight_decay"]
+        optimizers.set_rates(training.optimizer, training.lr(self.made), decay, training.peak_lr)
         training.optimizer.step()
         training.optimizer.zero_grad(set_to_none=True)
         if training.momentum:

@@ -62,13 +62,9 @@ class Model:
     @property
     def title(self) -> str:
         """As it is printed everywhere: `SimCLR (lightly)`, and `SimCLR (lightly, changed)` with a recipe of its own."""
-        said = [
-            self.settings.form_title,
-            self.preset,
-            "changed" if self.preset and self.overrides.get("recipe") else "",
-        ]
-        told = ", ".join(filter(None, said))
-        return f"{self.facts.title} ({told})" if told else self.facts.title
+        changed = "changed" if self.preset and self.overrides.get("recipe") else ""
+        details = ", ".join(filter(None, (self.settings.form_title, self.preset, changed)))
+        return f"{self.facts.title} ({details})" if details else self.facts.title
 
     @cached_property
     def residual_gain(self) -> int | None:
@@ -82,8 +78,7 @@ class Model:
         return {
             "backbone": {
                 "name": training.backbone,
-                # said by the gain
-                "options": {k: v for k, v in training.backbone_options.items() if k != "zero_init_last"},
+                "options": {k: v for k, v in training.backbone_options.items() if k != "zero_init_last"},  # the gain
                 "residual_gain": self.residual_gain,
             },
             "input_size": training.input_size,

@@ -18,6 +18,7 @@ from sslbench.compute import Compute
 from sslbench.data.spec import DatasetSettings
 from sslbench.errors import UserError
 from sslbench.evaluate.spec import Evaluation
+from sslbench.methods.spec import MethodSettings, Preset
 from sslbench.plain import require_plain
 from sslbench.strict import Name, Positive, Strict
 from sslbench.transforms.spec import merge
@@ -42,7 +43,7 @@ class Training(Strict):
     """What pretraining needs beyond the method's recipe. A model entry can override any of it under `training:`."""
 
     # Whose constants the methods begin with: authors, or lightly, where a method has them. A model may say its own.
-    preset: Literal["lightly", "authors"] = "lightly"
+    preset: Preset = "lightly"
     backbone: str = "resnet18"  # any of timm's architectures, from random weights
     backbone_options: dict[str, Any] = {}  # passed to timm.create_model
     input_size: Annotated[int, Field(ge=16)] = 224  # px, square
@@ -155,8 +156,7 @@ class Config(Strict):
                 told = starts.told(own, self.training, model.residual_gain)
                 begun = models[starts.RANDOM].settings
                 if model.residual_gain is not None:
-                    gain = {"residual_gain": model.residual_gain}
-                    begun = begun.model_copy(update={"recipe": begun.recipe.model_copy(update=gain)})
+                    begun = _begun_at(begun, model.residual_gain)
                 models[name] = replace(models[starts.RANDOM], name=name, settings=begun, training=own, overrides=told)
         return models
 
@@ -234,8 +234,7 @@ class Config(Strict):
             preset = training.preset if training.preset in presets else next(iter(presets))
         settings = filled(module.Settings, merge(presets[preset], options), f"models.{name}")
         if known is registry.REFERENCES and (zero := training.backbone_options.get("zero_init_last")) is not None:
-            gain = {"residual_gain": 0 if zero else 1}
-            settings = settings.model_copy(update={"recipe": settings.recipe.model_copy(update=gain)})
+            settings = _begun_at(settings, 0 if zero else 1)
         if training.batch_size < module.FACTS.min_batch:
             raise UserError(
                 f"config: {name} needs a batch of at least {module.FACTS.min_batch}, and training.batch_size is "
@@ -287,6 +286,11 @@ def parameter_of(transform: Transform, parameter: str) -> object:
             )
         value = getattr(value, part)
     return value
+
+
+def _begun_at(settings: MethodSettings, gain: int) -> MethodSettings:
+    """The same settings with another start of the residual gains."""
+    return settings.model_copy(update={"recipe": settings.recipe.model_copy(update={"residual_gain": gain})})
 
 
 def _require_start(model: Model) -> None:

@@ -83,9 +83,8 @@ class Plan:
             training = cell.model.training
             steps = training.epochs * (counts[0] // batch) if counts else None
             idle = cell.model.settings.without_effect(training.epochs, steps, batch // training.accumulate)
-            for option in (
-                name for name in idle if _says(cell.model.overrides, name)
-            ):  # a default's is noted by the job
+            # A default's is noted by the job.
+            for option in (name for name in idle if _says(cell.model.overrides, name)):
                 raise UserError(f"config: models.{cell.model.name}.{option} on {cell.dataset.name}: {idle[option]}")
 
     def cell(self, dataset: str, model: str, transform: str, seed: int) -> Cell:
@@ -184,7 +183,7 @@ class Plan:
                     "title": model.title
                     # Of several it has to say which.
                     + (f" of {model.training.backbone}" if name in untrained and len(untrained) > 1 else ""),
-                    **({"kin": model.facts.title} if model.preset else {}),  # whose options tell them apart
+                    **({"method_title": model.facts.title} if model.preset else {}),
                     "views": [view.size for view in model.settings.views(model.training.input_size)],
                     "paper": model.facts.paper,
                     "options": model.overrides,

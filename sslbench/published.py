@@ -17,11 +17,12 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from sslbench import registry
 from sslbench.cells import Transform
 from sslbench.errors import UserError
+from sslbench.methods.spec import Preset
 from sslbench.report.wording import split_words
 from sslbench.transforms.spec import merge
 from sslbench.validation import filled
@@ -49,7 +50,7 @@ _NUMBERS |= {"input_size": int, "epochs": int, "batch_size": int}
 _KNOWN = {
     "method": {"", *registry.METHODS, *registry.REFERENCES},
     "transform": {"", *registry.TRANSFORMS},
-    "preset": {"", "lightly", "authors"},
+    "preset": {"", *get_args(Preset)},
     "metric": set(METRICS),
 }
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from sslbench import registry
 from sslbench.fingerprint import ROOT
 from sslbench.methods.spec import MethodSettings, Source
-from sslbench.transforms.spec import merge
+from sslbench.validation import filled
 
 FILE = ROOT / "docs" / "recipes.md"
 HEAD = """# Recipes: every constant and where it comes from
@@ -29,8 +29,7 @@ Common to all: a warm-up's first step has a rate above 0, (t + 1) / w, where the
 
 def presets(settings: type[MethodSettings]) -> dict[str, MethodSettings]:
     """The settings of every preset."""
-    defaults = settings().model_dump()
-    return {name: settings.model_validate(merge(defaults, own)) for name, own in settings.presets.items()}
+    return {name: filled(settings, own, f"presets.{name}") for name, own in settings.presets.items()}
 
 
 def constants(settings: MethodSettings) -> dict[str, Any]:

@@ -144,18 +144,14 @@ def momentum_parameters(pairs: Iterable[tuple[nn.Module, nn.Module]]) -> tuple[l
     return [p for online, _ in pairs for p in online.parameters()], [p for _, slow in pairs for p in slow.parameters()]
 
 
-def groups(
-    recipe: dict, parameters: Iterable[tuple[str, nn.Parameter]], constant: Iterable[nn.Parameter]
-) -> list[dict]:
-    """The parameters that learn, in groups of equal treatment, each in the order in which they come.
+def groups(recipe: dict, parameters: Iterable[nn.Parameter], constant: Iterable[nn.Parameter]) -> list[dict]:
+    """The ``parameters`` that learn, in groups of equal treatment, each in the order in which they come.
 
-    Args:
-        parameters: (name, tensor) of all networks.
-        constant: those whose rate does not decay (``constant_lr``).
+    ``constant``: those whose rate does not decay (``constant_lr``).
     """
     kept = {id(p) for p in constant}
     found: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for _, p in parameters:
+    for p in parameters:
         if p.requires_grad:
             found.setdefault((p.ndim <= 1, id(p) in kept), []).append(p)
     return [{"params": found[key], **_treatment(recipe, *key)} for key in sorted(found)]

@@ -106,9 +106,8 @@ class Training:
         parts = self.method.parts()
         constant = [p for name in self.recipe["constant_lr"] for p in parts[name].parameters()]
         self.frozen = {name: list(parts[name].parameters()) for name in self.recipe["frozen_epochs"]}
-        self.optimizer = optimizers.build(
-            self.recipe, optimizers.groups(self.recipe, self.method.named_parameters(), constant)
-        )
+        groups = optimizers.groups(self.recipe, self.method.parameters(), constant)
+        self.optimizer = optimizers.build(self.recipe, groups)
         self.peak_lr = optimizers.peak_lr(self.recipe, self.train["batch_size"])
         self.online, self.momentum = optimizers.momentum_parameters(self.method.momentum_pairs())
         if self.momentum and self.recipe["ema_start"] is None:

@@ -76,6 +76,9 @@ class MomentumRecipe(Recipe):
     ema_start: Share = 0.99
 
 
+Preset = Literal["lightly", "authors"]  # whose constants a method can begin with
+
+
 class Source(Strict):
     """Where a constant comes from: its value there, and file and line, or the paper's section."""
 

@@ -254,7 +254,7 @@ def decide(report: dict, correct: Correct, confidence: float) -> dict:
     whether each test picture was classified rightly.
     """
     if report["plan"].get("note"):
-        why = "The note above says that these figures rank nothing, so no sentence of the articles is tested on them."
+        why = "The note above limits what these figures say, so no sentence of the articles is tested on them."
         return {"verdicts": [], "comparisons": 0, "confidence": confidence, "why": why}
     found = evidence.blocks(report, correct)
     tools = Tools(

@@ -37,7 +37,7 @@ def leaderboard(report: dict, labels: Labels) -> tuple[Block, ...]:
 
 
 def _presets(report: dict) -> str:
-    if not any("kin" in model for model in report["models"].values()):
+    if all(model["family"] == "reference" for model in report["models"].values()):
         return ""
     return (
         "In brackets behind a method stands whose constants it begins with, and “changed” where its entry sets some of "

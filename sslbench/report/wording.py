@@ -39,11 +39,16 @@ class Labels:
         return self.model(model) if transform == "none" else f"{self.model(model)} with {transform}"
 
     @staticmethod
+    def _group(model: dict) -> str | None:
+        """Whose entries are distinguished by their options: a method's, whatever else their titles say."""
+        return model.get("method_title") or model.get("title")
+
+    @staticmethod
     def _model(name: str, models: dict) -> str:
         own = models[name]
         title = own.get("title") or name
-        kin = [(other.get("options") or {}, other.get("kin") or other.get("title") or "") for other in models.values()]
-        twins = [options for options, name in kin if name == (own.get("kin") or own.get("title"))]
+        same = Labels._group(own)
+        twins = [other.get("options") or {} for other in models.values() if Labels._group(other) == same]
         if len(twins) < 2:
             return title
         options = own.get("options") or {}

@@ -339,7 +339,7 @@ def test_the_articles_grid_renders_small(tree) -> None:
 
 
 def test_the_page_says_once_which_views_are_small_and_that_baseline_rotates_by_our_reading(tree, labels) -> None:
-    tree.plan["models"]["simclr"] |= {"title": "SimCLR (lightly)", "kin": "SimCLR", "views": [224, 96]}
+    tree.plan["models"]["simclr"] |= {"title": "SimCLR (lightly)", "method_title": "SimCLR", "views": [224, 96]}
     tree.plan["models"]["byol"] |= {"views": [224, 224]}
     tree.finish(tree.cell("nette", "simclr", "baseline"), right(1000, 700), labels)
     tree.finish(tree.cell("nette", "byol", "baseline"), right(1000, 600), labels)

@@ -69,7 +69,9 @@ def test_every_row_names_what_exists_here(ledger) -> None:
     for figure in ledger:
         assert set(figure.dataset_sources) <= known
         if figure.method in registry.METHODS:
-            filled(registry.load(f"{registry.METHODS[figure.method]}.settings").Settings, figure.options, "options")
+            settings = registry.load(f"{registry.METHODS[figure.method]}.settings").Settings
+            filled(settings, figure.options, "options")
+            assert figure.preset in ("", *settings.presets)
         else:
             assert figure.options == {}
         if figure.transform:

@@ -15,13 +15,13 @@ EQUAL = FILES[:3]  # equal, byte for byte, for identical runs
 STEPS = 3  # per epoch: 54 training pictures, batches of 16
 
 
-def cell(method: str, *, seed: int = 0, recipe: dict | None = None, form: str | None = None, **train) -> dict:
+def cell(method: str, *, seed: int = 0, recipe: dict | None = None, options: dict | None = None, **train) -> dict:
     """Settings of a small cell as they come out of its JSON: heads 16 wide, 2 epochs of 3 steps."""
     module = registry.load(f"{(registry.METHODS | registry.REFERENCES)[method]}.settings")
     small = {name: 16 for name in module.Settings.model_fields if name.endswith("dim")}
     if method == "moco":  # fewer keys than pictures, and two groups of pictures to be shuffled
         small |= {"queue": 20, "key_batch_norm": "shuffle", "statistics_group": 8}
-    settings = module.Settings(**small, **({"form": form} if form else {}))
+    settings = module.Settings(**small | (options or {}))
     transform = registry.load(registry.TRANSFORMS["simclr"]).Settings()
     trained = method != "random"
     size = 64 if module.FACTS.needs_map else 32  # the tiny backbone's map is 1x1 below

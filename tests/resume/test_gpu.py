@@ -63,7 +63,7 @@ def test_views_are_those_of_the_cpu(transform, small_pack):
 def test_views_compile_without_falling_back(small_pack):
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="views: going on uncompiled")
-        with trained(cell("vicregl", form="lightly-1.2"), small_pack, "cuda") as training:
+        with trained(cell("vicregl", options={"form": "lightly-1.2"}), small_pack, "cuda") as training:
             training.advance()
     assert compiled.GRAPHS and not any(graph.failed for graph in compiled.GRAPHS)
 

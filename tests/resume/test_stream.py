@@ -17,7 +17,7 @@ from sslbench.transforms.pipeline import View
 @pytest.fixture
 def stream(small_pack):
     packed = PackedSet.open(small_pack)
-    settings = cell("vicregl", form="lightly-1.2")
+    settings = cell("vicregl", options={"form": "lightly-1.2"})
     with computing("cpu", 1, settings["train"]) as device:
         yield Stream(packed, packed.split("official")["train"], settings, device, want_locations=True)
 

@@ -64,7 +64,7 @@ def test_every_parameter_is_trained_and_kept_once(name):
     method = build(name, "test_resnet", 64, SMALL)
     model = wrapped(name)
     recipe = method.options.recipe.model_dump()
-    trained = [id(p) for g in optimizers.groups(recipe, model.named_parameters(), []) for p in g["params"]]
+    trained = [id(p) for g in optimizers.groups(recipe, model.parameters(), []) for p in g["params"]]
     assert len(trained) == len(set(trained))
     assert set(trained) == {id(p) for p in model.parameters() if p.requires_grad}
     kept = {key.removeprefix("method.") for key in model.state_dict() if not key.startswith("tasks.")}

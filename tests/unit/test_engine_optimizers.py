@@ -86,7 +86,7 @@ def test_a_tensor_of_zeros_takes_its_plain_gradient_under_lars():
 def treatment(**changes) -> dict[str, tuple]:
     """Decay, adaptation and rate of every tensor of a small network, at a rate of 1 and a decay of 0.01."""
     module, own = network(), recipe(**changes)
-    optimizer = optimizers.build(own, optimizers.groups(own, module.named_parameters(), [module[3].weight]))
+    optimizer = optimizers.build(own, optimizers.groups(own, module.parameters(), [module[3].weight]))
     optimizers.set_rates(optimizer, 1.0, 0.01, peak=4.0)
     names = {id(p): name for name, p in module.named_parameters()}
     found = {

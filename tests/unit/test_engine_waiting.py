@@ -78,7 +78,7 @@ def test_views_loss_gradients_optimiser_and_momentum_encoder_read_nothing(name, 
     recipe = settings.recipe.model_dump()
     model = model.to(meta).train()
     online, momentum = optimizers.momentum_parameters(model.momentum_pairs())
-    optimizer = optimizers.build(recipe, optimizers.groups(recipe, model.named_parameters(), []))
+    optimizer = optimizers.build(recipe, optimizers.groups(recipe, model.parameters(), []))
     makers = [ViewMaker(operations("simclr"), view.size, view.crop_scale) for view in settings.views(SIZE)]
     labels = torch.zeros(N, dtype=torch.int64, device=meta) if name == "supervised" else None
     for step in range(2):  # the second finds the optimiser's state

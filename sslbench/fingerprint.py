@@ -1,10 +1,12 @@
-"""A digest of code by meaning: which statements a result depends on, not how they are written or when.
+"""A digest of code by meaning: what a result depends on, not how it is written, which file holds it, or when.
 
-The digest covers the given modules and every sslbench module they import, without docstrings, comments and layout,
-C sources that lie beside such a module (as they are), and the versions of the libraries that hold losses and backbones.
-It leaves out what only declares, since those modules' whole effect stands in a cell's settings (cells.py): adding a
-method or an operation makes nothing stale. And it leaves out what only watches and keeps (progress, ledger, store),
-which changes no bit of a result.
+It covers the given modules and every module of ours that they import, as meaning.py reads them, C sources beside such a
+module, and the versions of the libraries that hold losses and backbones. It contains no module names: an import counts
+by the content of what it names, so moving or renaming modules makes nothing stale.
+
+Modules that change no bit of a result are left out: the rooms in WATCHING, and modules that set WATCHES_ONLY. Of
+modules that only declare (DECLARING), whose values are in a cell's settings, only the functions and classes that the
+others call count: adding a method or an operation makes nothing stale.
 """
 
 import ast
@@ -14,25 +16,31 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
+from sslbench import meaning
+
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = ("lightly", "timm")
 COMPILED = (".c", ".h", ".cpp", ".cu")
-LEFT_OUT = re.compile(
-    r"sslbench\.(canonical|registry|config|cells|plan|strict|errors|warm|sources|fingerprint|\w+\.spec|(methods|pretext)\.\w+\.settings"
-    r"|engine\.(progress|ledger|slots|store|tensorboard)|transforms\.native\.check)"
-)
-# Fields of the syntax tree that carry no meaning or exist in some Python versions only.
-SKIPPED_FIELDS = {"ctx", "kind", "type_comment", "type_ignores", "type_params", "lineno", "col_offset"}
+# Directly in sslbench/: a module, or a folder and everything in it.
+WATCHING = {
+    "registry",  # what it chooses counts as roots
+    *("canonical", "cells", "config", "errors", "fingerprint", "meaning", "plan", "seal", "sources", "warm"),
+}
+DECLARING = {"settings", "spec", "strict"}  # modules of ours, in any folder
+DEPTH = 4  # levels of imports by which two modules of equal text are distinguished
 
 
 def code_digest(*roots: str) -> str:
-    """SHA-256 over the syntax of ``roots`` (module names, or paths below the repository) and their imports."""
+    """SHA-256 over ``roots`` and their imports.
+
+    A root is a module's name, or a path below the repository. ``name=module:attribute`` is a choice out of several, as
+    a registry makes it: it counts which name stands for which attribute.
+    """
     return _digest(tuple(sorted(set(roots))))
 
 
@@ -43,17 +51,41 @@ def possible_digests(*roots: str) -> set[str]:
     return {_ended(total, versions) for versions in itertools.product(*texts)}
 
 
+def module_of(root: str) -> str:
+    """A root's module or path."""
+    return root.rpartition("=")[2].partition(":")[0]
+
+
 def closure(*roots: str) -> set[str]:
-    """``roots`` and every sslbench module that they import, at any depth, less those left out."""
-    found: set[str] = set()
-    waiting = list(roots)
+    """The modules of ``roots`` and every module of ours that they import, at any depth, of which all counts."""
+    return _reached(roots)[0]
+
+
+def _reached(roots: tuple[str, ...]) -> tuple[set[str], set[str]]:
+    """The closure, and the modules beside it that only declare."""
+    whole: set[str] = set()
+    declaring: set[str] = set()
+    first = waiting = [module_of(root) for root in roots]
     while waiting:
-        name = waiting.pop()
-        if name in found or (name not in roots and LEFT_OUT.fullmatch(name)):
+        name, waiting = waiting[-1], waiting[:-1]
+        if name in whole or name in declaring or (name not in first and watches(name)):
             continue
-        found.add(name)
-        waiting += _module(name).imports
-    return found
+        (declaring if name not in first and declares(name) else whole).add(name)
+        waiting = [*waiting, *_module(name).imports]
+    return whole, declaring
+
+
+@cache
+def watches(name: str) -> bool:
+    """Whether a module changes no bit of a result."""
+    package, _, rest = name.partition(".")
+    return package == "sslbench" and (rest.partition(".")[0] in WATCHING or _module(name).watches)
+
+
+def declares(name: str) -> bool:
+    """Whether all values of a module stand in a cell's settings."""
+    package, _, rest = name.partition(".")
+    return package == "sslbench" and rest.rpartition(".")[2] in DECLARING
 
 
 @cache
@@ -62,10 +94,89 @@ def _digest(roots: tuple[str, ...]) -> str:
 
 
 def _of_sources(roots: tuple[str, ...]) -> "hashlib._Hash":
-    total = hashlib.sha256()
-    for name in sorted(closure(*roots)):
-        total.update(f"{name}\n{_module(name).digest}\n".encode())
-    return total
+    whole, declaring = _reached(roots)
+    said = [_said(name, DEPTH) for name in whole if not _module(name).empty]
+    for root in roots:
+        choice, attribute = root.rpartition("=")[0], root.rpartition("=")[2].partition(":")[2]
+        said.append(f"{choice}={_said(module_of(root), DEPTH)}:{attribute}")
+    said += _declared(whole, declaring)
+    return hashlib.sha256("\n".join(sorted(said)).encode() + b"\n")
+
+
+@cache
+def _said(name: str, depth: int) -> str:
+    """What a module says with its imports' content, theirs with that of their own, and so on."""
+    module = _module(name)
+    if not depth:
+        return module.digest
+    uses = [_content(dotted, name, depth - 1) for dotted in module.uses]
+    return _sha256("\n".join([module.digest, *uses, *sorted(_content(d, name, depth - 1) for d in module.loose)]))
+
+
+def _content(dotted: str, importer: str, depth: int) -> str:
+    name, rest = _resolved(dotted, importer)
+    return rest if name is None else f"{'' if watches(name) or declares(name) else _said(name, depth)}.{rest}"
+
+
+def _declared(whole: set[str], declaring: set[str]) -> list[str]:
+    """What counts of modules that only declare: functions that ``whole`` calls by name, classes that it instantiates,
+    and whatever these need."""
+    asked = {name for module in whole for name in _module(module).asks}  # of objects: methods
+    made = {_part(dotted, module) for module in whole for dotted in _module(module).calls}
+    named = {_part(dotted, module) for module in whole for dotted in _module(module).uses}
+    needed: set[tuple[str | None, str]] = set()  # by what is taken
+    rest = {(name, i): piece for name in sorted(declaring) for i, piece in enumerate(_pieces(name))}
+    said = []
+
+    def counts(module: str, piece: meaning.Piece) -> bool:
+        part = module, piece.name
+        match piece.kind:
+            case "method":
+                return piece.name in asked
+            case "class":
+                return part in made
+            case "instance":  # of the settings of something
+                return part in needed
+        return part in needed or part in named
+
+    while taken := [key for key, piece in rest.items() if counts(key[0], piece)]:
+        for key in taken:
+            name, piece = key[0], rest.pop(key)
+            uses = piece.said.uses
+            said.append(_sha256("\n".join([piece.kind, piece.said.digest, *(_content(d, name, DEPTH) for d in uses)])))
+            asked.update(piece.said.asks)
+            made.update(_part(dotted, name) for dotted in piece.said.calls)
+            needed.update(_part(dotted, name) for dotted in uses)
+            needed.update((name, other) for other in piece.names)
+    return said
+
+
+def _part(dotted: str, importer: str) -> tuple[str | None, str]:
+    name, rest = _resolved(dotted, importer)
+    return name, rest.partition(".")[0]
+
+
+@cache
+def _resolved(dotted: str, importer: str) -> tuple[str | None, str]:
+    """The module of ours that ``dotted``, as written in ``importer``, names, and the rest of the name; None and the
+    whole name for others' modules."""
+    bare = dotted.lstrip(".")
+    if level := len(dotted) - len(bare):
+        package = importer.split(".")
+        up = level - (source_file(importer).name == "__init__.py")
+        bare = ".".join([*package[: len(package) - up], *filter(None, [bare])])
+    parts = bare.split(".")
+    if "/" in importer and (beside := str(Path(importer).with_name(f"{parts[0]}.py"))) and source_file(beside):
+        return beside, ".".join(parts[1:])
+    for stop in range(len(parts), 0, -1) if _is_ours(parts[0]) else ():
+        if source_file(name := ".".join(parts[:stop])):
+            return name, ".".join(parts[stop:])
+    return None, bare
+
+
+@cache
+def _is_ours(package: str) -> bool:
+    return (ROOT / package).is_dir() or (ROOT / f"{package}.py").is_file()
 
 
 def _ended(total: "hashlib._Hash", versions: tuple[str, ...] | list[str]) -> str:
@@ -90,36 +201,67 @@ def _versions(name: str) -> list[str]:
 
 @cache
 def source_file(name: str) -> Path | None:
-    """The file of a module name or of a path below the repository; None for packages and foreign modules."""
-    path = ROOT / name if "/" in name else ROOT.joinpath(*name.split(".")).with_suffix(".py")
-    return path if path.is_file() else None
+    """The file of a module, of a package, or of a path below the repository; None where there is none."""
+    if "/" in name:
+        found = [ROOT / name]
+    else:
+        path = ROOT.joinpath(*name.split("."))
+        found = [path.with_suffix(".py"), path / "__init__.py"]
+    return next((path for path in found if path.is_file()), None)
 
 
 class _Module(NamedTuple):
-    imports: tuple[str, ...]  # sslbench's own modules
-    digest: str
+    digest: str  # of what it says, with C sources beside it
+    uses: list[str]
+    loose: list[str]
+    asks: list[str]
+    calls: list[str]
+    imports: list[str]  # modules of ours, and their packages
+    watches: bool
+    empty: bool
     sources: str  # SHA-256 of its files as they are
+
+
+EMPTY = meaning.module(ast.parse("")).said.digest
 
 
 @cache
 def _module(name: str) -> _Module:
-    """A module's imports and digest, from one reading: parsing is most of what start-up costs."""
+    """From one reading: parsing is most of what start-up costs."""
     path = source_file(name)
     if path is None:
         raise FileNotFoundError(f"there is no module {name}")
     content = path.read_bytes()
     key = hashlib.sha256(content).hexdigest()
     if path.suffix != ".py":  # templates count as they are
-        return _Module((), key, key)
+        return _Module(key, [], [], [], [], [], False, False, key)
+    said, loose, imports, watches, _ = _parsed_once(name, content)
+    digest, uses, asks, calls = said
+    compiled = [source.read_bytes() for source in compiled_sources(path)]
+    empty = digest == EMPTY and not loose and not compiled
+    if compiled:
+        digest = _sha256("\n".join([digest, *sorted(_sha256(meaning.c(c.decode(errors="replace"))) for c in compiled)]))
+        key = hashlib.sha256(key.encode() + b"".join(compiled)).hexdigest()
+    found = {_resolved(dotted, name)[0] for dotted in imports} - {None, name}
+    dotted = [one.split(".") for one in (*found, name) if "/" not in one]
+    found |= {".".join(parts[:stop]) for parts in dotted for stop in range(1, len(parts))}
+    return _Module(digest, uses, loose, asks, calls, sorted(n for n in found if source_file(n)), watches, empty, key)
+
+
+def _pieces(name: str) -> list[meaning.Piece]:
+    pieces = _parsed_once(name, source_file(name).read_bytes())[-1]
+    return [meaning.Piece(*rest, meaning.Said(*said)) for *rest, said in pieces]
+
+
+def _parsed_once(name: str, content: bytes) -> list:
+    """What a module says, and its pieces where it only declares."""
+    in_pieces = declares(name)
+    key = hashlib.sha256(content).hexdigest() + " in pieces" * in_pieces
     if key not in _parsed:
         tree = ast.parse(content)
-        named = [n for n in _imported(tree) if n.startswith("sslbench.")]
-        _parsed[key] = [hashlib.sha256(_meaning(tree).encode()).hexdigest(), *named]
+        _parsed[key] = [*meaning.module(tree), [list(piece) for piece in meaning.pieces(tree)] if in_pieces else []]
         _news.append(key)
-    meant, *named = _parsed[key]
-    compiled = b"".join(source.read_bytes() for source in compiled_sources(path))
-    both = (hashlib.sha256(one.encode() + compiled).hexdigest() if compiled else one for one in (meant, key))
-    return _Module(tuple(n for n in named if source_file(n) is not None), *both)
+    return _parsed[key]
 
 
 def files_sha256(name: str) -> str:
@@ -129,20 +271,21 @@ def files_sha256(name: str) -> str:
 
 def forget() -> None:
     """Read every file anew from here on."""
-    for cached in (_digest, _module, source_file):
+    for cached in (_digest, _said, _resolved, _is_ours, _module, watches, source_file):
         cached.cache_clear()
 
 
-# SHA-256 of a source -> digest of its meaning, and what it may import. Parsing 40 modules takes longer than many a job
-# may, so Snakemake's process leaves what it found to its jobs and to the next run.
-_parsed: dict[str, list[str]] = {}
+# SHA-256 of a source -> what was found in it. Parsing 40 modules takes longer than many a job may, so Snakemake's
+# process leaves what it found to its jobs and to the next run.
+_parsed: dict[str, list] = {}
 _news: list[str] = []
 KEPT = "sslbench.parsed.json"
 
 
-def _edition(parsed: dict[str, list[str]]) -> str:
-    """Of this module and of what is kept: another reader's findings, and damaged ones, are not believed."""
-    return hashlib.sha256(Path(__file__).read_bytes() + json.dumps(parsed, sort_keys=True).encode()).hexdigest()
+def _edition(parsed: dict[str, list]) -> str:
+    """Of the readers and of what is kept: another reader's findings, and damaged ones, are not believed."""
+    readers = b"".join(Path(module).read_bytes() for module in (__file__, meaning.__file__))
+    return hashlib.sha256(readers + json.dumps(parsed, sort_keys=True).encode()).hexdigest()
 
 
 def keep_parsed(folder: Path = Path(".snakemake")) -> None:
@@ -168,44 +311,5 @@ def compiled_sources(module: Path) -> list[Path]:
     return sorted(path for path in module.parent.iterdir() if path.suffix in COMPILED)
 
 
-def _imported(tree: ast.AST) -> Iterator[str]:
-    """Every dotted name that may be a module, in the order of the walk."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def meaning(text: str) -> str:
-    """The syntax tree of Python source as text that is the same for every supported Python version."""
-    return _meaning(ast.parse(text))
-
-
-def _meaning(tree: ast.Module) -> str:
-    """Takes the docstrings out of ``tree``."""
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:
-            first = body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                del body[0]
-    return _canonical(tree)
-
-
-def _canonical(node: object) -> str:
-    if isinstance(node, list):
-        return "[" + ",".join(map(_canonical, node)) + "]"
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    fields = [
-        f"{name}={_canonical(value)}"
-        for name, value in ast.iter_fields(node)
-        if name not in SKIPPED_FIELDS and value is not None and value != []
-    ]
-    return f"{type(node).__name__}({','.join(fields)})"
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

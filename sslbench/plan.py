@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sslbench import downstream, registry, starts
+from sslbench import downstream, registry, sources, starts
 from sslbench.canonical import canonical
 from sslbench.cells import Cell, Dataset
 from sslbench.composition import places
@@ -253,10 +253,9 @@ class Plan:
         """The operations of every transform that the grid uses, for the gallery."""
         return {cell.transform.name: cell.transform.branches for cell in self.cells if cell.transform}
 
-    def operation_modules(self) -> list[str]:
-        """The modules of every operation that the grid uses."""
-        used = {o["op"] for branches in self.gallery().values() for branch in branches for o in branch}
-        return sorted({registry.OPERATIONS[o].partition(":")[0] for o in used})
+    def operations(self) -> list[str]:
+        """Every operation that the grid uses, as sources.operations has it."""
+        return sources.operations(branch for branches in self.gallery().values() for branch in branches)
 
 
 def _says(entry: dict, option: str) -> bool:

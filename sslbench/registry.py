@@ -33,6 +33,8 @@ PRETEXT = {
     "dcl": "sslbench.pretext.dcl",
 }
 
+AUXILIARY = "sslbench.methods.auxiliary:WithAuxiliary"  # a method with such tasks
+
 # Rows to hold the methods against. Same contract, but they may read labels, and the grid does not count them.
 REFERENCES = {
     "random": "sslbench.methods.random",

@@ -7,32 +7,29 @@ job compares them: after its imports with the digest, and the files once more wh
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import Any
 
 from sslbench import fingerprint, registry
 from sslbench.errors import UserError
 
-WRAPPER = "sslbench.methods.auxiliary"  # of a method and its pretext tasks
-
 _taken: dict[str, str] = {}  # module -> hash of its files, when they were found to be those of the digest
 _loaded: set[str] = set()  # modules that were imported by then
 
 
-def operations(settings: dict[str, Any]) -> list[str]:
-    """The modules of the operations in ``settings``."""
-    used = {o["op"] for branch in settings.get("transform", []) for o in branch}
-    return sorted({registry.OPERATIONS[o].partition(":")[0] for o in used})
+def operations(branches: Iterable[list[dict[str, Any]]]) -> list[str]:
+    """The operations in ``branches`` of transforms, as the registry has them: ``name=module:class``."""
+    return sorted({f"{o['op']}={registry.OPERATIONS[o['op']]}" for branch in branches for o in branch})
 
 
 def training(settings: dict[str, Any]) -> tuple[str, ...]:
-    """The modules that make the backbone of a cell with ``settings``; what they import follows (fingerprint.py)."""
-    package = (registry.METHODS | registry.REFERENCES)[settings["method"]["name"]]
-    modules = set(operations(settings))
+    """What makes the backbone of a cell with ``settings``; what that imports follows (fingerprint.py)."""
+    method = settings["method"]["name"]
+    chosen = [f"{method}={(registry.METHODS | registry.REFERENCES)[method]}.model:Model"]
     if tasks := settings.get("auxiliary"):
-        modules |= {f"{registry.PRETEXT[name]}.task" for name in tasks} | {WRAPPER}
-    return ("sslbench.engine.fit", f"{package}.model", *sorted(modules))
+        chosen += [f"{name}={registry.PRETEXT[name]}.task:Task" for name in sorted(tasks)] + [registry.AUXILIARY]
+    return ("sslbench.engine.fit", *chosen, *operations(settings["transform"]))
 
 
 def tuning(settings: dict[str, Any]) -> tuple[str, ...]:
@@ -45,7 +42,7 @@ def roots(task: str, settings: dict[str, Any]) -> tuple[str, ...]:
     script = f"workflow/scripts/{task}.py"
     if task == "pretrain":
         return (*training(settings), script)
-    more = training(settings["cell"]) if task == "finetune" else operations(settings)
+    more = training(settings["cell"]) if task == "finetune" else operations(settings.get("transform", []))
     return (f"sslbench.evaluate.{task}", script, *more)
 
 
@@ -65,7 +62,7 @@ def as_planned(task: str, params: Any) -> Iterator[None]:
 
 
 def _compare(names: tuple[str, ...], code: str) -> None:
-    for name in names:
+    for name in map(fingerprint.module_of, names):
         if "/" not in name:
             import_module(name)
     fingerprint.forget()

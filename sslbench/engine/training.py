@@ -37,7 +37,7 @@ def build_method(settings: dict, classes: int) -> Method:
     backbone = Backbone(chosen["name"], chosen["options"], settings["input_size"], chosen.get("residual_gain"))
     method = registry.load(f"{package}.model").Model(backbone, options, settings["input_size"])
     if tasks := settings.get("auxiliary"):
-        method = registry.load("sslbench.methods.auxiliary").WithAuxiliary(method, tasks, settings["input_size"])
+        method = registry.load(registry.AUXILIARY)(method, tasks, settings["input_size"])
     return method
 
 

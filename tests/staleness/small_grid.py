@@ -44,6 +44,15 @@ class Finished(Project):
         assert old in text, f"{path} holds no {old!r}"
         file.write_text(text.replace(old, new, 1))
 
+    def move(self, old: str, new: str) -> None:
+        """Move a module of sslbench/ and rewrite its imports."""
+        (self.folder / old).rename(self.folder / new)
+        (package, was), (other, name) = (Path(path).with_suffix("").parts[-2:] for path in (old, new))
+        for file in [*self.folder.rglob("*.py"), *self.folder.rglob("*.smk")]:
+            text = file.read_text()
+            text = re.sub(rf"\bfrom {package} import {was}\b", f"from sslbench.{other} import {name} as {was}", text)
+            file.write_text(re.sub(rf"\b{package}\.{was}\b", f"sslbench.{other}.{name}", text))
+
     def configure(self, **changes) -> None:
         """Change config.yaml, as a user would: ``a__b=1`` sets a.b. The overlay stays."""
         file = self.folder / "config.yaml"

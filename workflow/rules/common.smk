@@ -185,7 +185,8 @@ def check_before_environments(workflow):
 
 
 def layout_of(dataset):
-    return registry.DATASETS[dataset.kind]
+    """What reads a dataset's kind, as a root of a code digest."""
+    return f"{dataset.kind}={registry.DATASETS[dataset.kind]}"
 
 
 def local_source(wildcards):

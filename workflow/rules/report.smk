@@ -18,7 +18,7 @@ rule gallery:
         **asked("gallery", lambda wc: GALLERY_DATASET.name),
     params:
         settings=lambda wc: canonical({"transforms": PLAN.gallery(), "size": CONFIG.training.input_size}),
-        code=lambda wc: code_digest("sslbench.report.gallery", *PLAN.operation_modules(), "workflow/scripts/gallery.py"),
+        code=lambda wc: code_digest("sslbench.report.gallery", *PLAN.operations(), "workflow/scripts/gallery.py"),
     script:
         "../scripts/gallery.py"
 

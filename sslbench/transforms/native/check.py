@@ -9,6 +9,8 @@ from sslbench.transforms.native.library import Native
 from sslbench.transforms.ops.crop import RandomResizedCrop
 from sslbench.transforms.ops.resize import picture_by_picture
 
+WATCHES_ONLY = True  # no bit of a result: fingerprint.py
+
 SIZE = 40
 MOST = 1e-4  # of the range [0, 1]: far above rounding, far below any mistake
 OPERATIONS: tuple[tuple[str, dict], ...] = (

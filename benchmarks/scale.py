@@ -45,7 +45,7 @@ main(sys.argv[1:])
 SETTINGS = """
 import sys, yaml
 sys.path.insert(0, ".")
-from sslbench.config import load
+from sslbench.expand import load
 from sslbench.plan import Plan
 plan = Plan(load(yaml.safe_load(open("config.yaml"))))
 print(len(plan.cells))

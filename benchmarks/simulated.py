@@ -18,8 +18,8 @@ from benchmarks.startup import copied
 from sslbench import downstream
 from sslbench.canonical import document
 from sslbench.cells import Cell, Dataset
-from sslbench.config import load
 from sslbench.data import doctor
+from sslbench.expand import load
 from sslbench.fingerprint import code_digest
 from sslbench.plan import PRETRAIN_SCRIPT, Plan
 

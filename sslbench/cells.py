@@ -8,17 +8,14 @@ what the engine works from.
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sslbench import registry, sources, starts
 from sslbench.canonical import canonical
+from sslbench.config import Training
 from sslbench.data.spec import DatasetSettings
 from sslbench.errors import UserError
 from sslbench.methods.spec import MethodFacts, MethodSettings
 from sslbench.transforms.spec import TransformSettings
-
-if TYPE_CHECKING:
-    from sslbench.config import Training
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class Model:
     package: str  # sslbench.methods.<method>
     settings: MethodSettings
     facts: MethodFacts
-    training: "Training"
+    training: Training
     overrides: dict  # as the config gives them
     preset: str = ""  # whose constants it begins with; "" for a reference
     auxiliary: dict[str, dict] = field(default_factory=dict)  # pretext tasks beside the method, name -> options

@@ -4,20 +4,16 @@
 references of a dataset get what any of its blocks asks for.
 """
 
-from typing import TYPE_CHECKING
-
 from sslbench import registry, sources
 from sslbench.canonical import canonical
 from sslbench.cells import Cell
+from sslbench.config import Config
 from sslbench.evaluate.spec import FILES
 from sslbench.fingerprint import code_digest
 from sslbench.transforms.spec import Normalize
 
-if TYPE_CHECKING:
-    from sslbench.config import Config
 
-
-def tasks(config: "Config", cell: Cell) -> list[str]:
+def tasks(config: Config, cell: Cell) -> list[str]:
     """The tasks of one cell, in the order of FILES."""
     dataset, model, transform, _ = cell.names
     asked = {"labelfree"}
@@ -29,7 +25,7 @@ def tasks(config: "Config", cell: Cell) -> list[str]:
     return [task for task in FILES if task in asked]
 
 
-def settings(config: "Config", cell: Cell, task: str) -> dict:
+def settings(config: Config, cell: Cell, task: str) -> dict:
     """All that the result of a task depends on, bar code, data and what the cell's earlier jobs hand over."""
     asked, confidence = config.evaluation, {"confidence": config.evaluation.confidence}
     if task == "retrieve":
@@ -59,15 +55,15 @@ def settings(config: "Config", cell: Cell, task: str) -> dict:
     return kept | confidence | {"resize_ratio": asked.resize_ratio, "cell": run}
 
 
-def text(config: "Config", cell: Cell, task: str) -> str:
+def text(config: Config, cell: Cell, task: str) -> str:
     return canonical(settings(config, cell, task))
 
 
-def code(config: "Config", cell: Cell, task: str) -> str:
+def code(config: Config, cell: Cell, task: str) -> str:
     """Digest of the code that makes a task's result."""
     return code_digest(*sources.roots(task, settings(config, cell, task)))
 
 
-def training_code(config: "Config", cell: Cell) -> str:
+def training_code(config: Config, cell: Cell) -> str:
     """Digest of the code that decides one run of fine-tuning, which the store keeps: nothing of what is made of it."""
     return code_digest(*sources.tuning(settings(config, cell, "finetune")))

@@ -16,9 +16,10 @@ from sslbench import downstream, registry, sources, starts
 from sslbench.canonical import canonical
 from sslbench.cells import Cell, Dataset
 from sslbench.composition import places
-from sslbench.config import Config, parameter_of
+from sslbench.config import Config
 from sslbench.errors import UserError
 from sslbench.evaluate.spec import APART
+from sslbench.expand import parameter_of
 from sslbench.fingerprint import ROOT, code_digest
 
 PRETRAIN_SCRIPT = "workflow/scripts/pretrain.py"

@@ -7,12 +7,10 @@ its order, or the other models. So a model on another backbone adds a row and re
 import json
 import re
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sslbench.canonical import canonical
-
-if TYPE_CHECKING:
-    from sslbench.config import Training
+from sslbench.config import Training
 
 RANDOM = "random"  # the method; and the row of training's own network
 PREFIX = f"{RANDOM}-"  # of the rows of others; no model of the config may be called so
@@ -25,7 +23,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.+]+")  # without the hyphen, which parts a nam
 _LONGEST = 60  # characters of options that a folder's name spells out
 
 
-def network(training: "Training") -> dict[str, Any]:
+def network(training: Training) -> dict[str, Any]:
     """What a random-init network depends on, bar seed, images and residual gain, as fields of ``training``."""
     return {key: getattr(training, key) for key in ("backbone", "backbone_options", "input_size")}
 
@@ -35,7 +33,7 @@ def has_residual_gains(backbone: str) -> bool:
     return _GAINS.fullmatch(backbone.partition(".")[0]) is not None
 
 
-def row(training: "Training", own: "Training", gain: int | None = None) -> str:
+def row(training: Training, own: Training, gain: int | None = None) -> str:
     """The random-init row of what is trained as ``training`` says, where ``own`` is the config's `training:`.
 
     `random`, or `random-<backbone>` with the backbone's options, where it has any, the size, where it is another, and
@@ -49,7 +47,7 @@ def row(training: "Training", own: "Training", gain: int | None = None) -> str:
     return PREFIX + "-".join([_backbone(training.backbone), *_options(training.backbone_options), *size, *gains])
 
 
-def told(training: "Training", own: "Training", gain: int | None = None) -> dict[str, Any]:
+def told(training: Training, own: Training, gain: int | None = None) -> dict[str, Any]:
     """What tells the row from others of its backbone: options, size where it is not ``own``'s, and a gain of 0."""
     size = {} if training.input_size == own.input_size else {"input_size": training.input_size}
     return training.backbone_options | size | ({"residual_gain": 0} if gain == 0 else {})

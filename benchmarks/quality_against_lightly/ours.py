@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from benchmarks.quality_against_lightly.images import Batches
 from sslbench.backbones import Backbone
 from sslbench.cells import Cell
-from sslbench.config import load
 from sslbench.data.fetch import fetch
 from sslbench.data.packed import PackedSet
 from sslbench.data.packing import pack
 from sslbench.engine.devices import computing
 from sslbench.engine.ledger import Ledger
 from sslbench.engine.training import Training, build_method
+from sslbench.expand import load
 from sslbench.transforms.pipeline import View
 
 RUN = 200  # epochs of the run whose warm-up's share is kept

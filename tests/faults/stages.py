@@ -17,7 +17,7 @@ from snakemake.utils import update_config
 from sslbench import downstream, sources
 from sslbench import plan as planning
 from sslbench.canonical import canonical
-from sslbench.config import load
+from sslbench.expand import load
 from sslbench.fingerprint import code_digest
 from tests.workflow.tiny_grid import TINY
 

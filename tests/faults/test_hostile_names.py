@@ -143,7 +143,7 @@ def test_the_report_shows_them_as_text_in_both_forms(pack: Path, tmp_path: Path)
 def test_a_dataset_of_such_a_name_is_refused_in_one_line_since_it_names_a_folder(name: str) -> None:
     import yaml
 
-    from sslbench.config import load
+    from sslbench.expand import load
 
     config = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text())
     config["datasets"][name] = {"kind": "shapes"}

@@ -16,7 +16,7 @@ from lightly.transforms import (
     VICRegTransform,
 )
 
-from sslbench.config import load
+from sslbench.expand import load
 from sslbench.transforms.spec import merge
 
 ROOT = Path(__file__).parents[2]

@@ -10,8 +10,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sslbench.config import Config, load
+from sslbench.config import Config
 from sslbench.errors import UserError
+from sslbench.expand import load
 from tests.faults.tally import survived
 
 ROOT = Path(__file__).parents[2]

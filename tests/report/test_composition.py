@@ -8,8 +8,8 @@ import pytest
 import yaml
 from test_page import Read, right
 
-from sslbench.config import load
 from sslbench.errors import UserError
+from sslbench.expand import load
 from sslbench.plan import Plan
 from sslbench.report import composition as module
 from sslbench.report.charts.heat import PALEST, STRONGEST, Place, heat_map

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from sslbench import published, registry
-from sslbench.config import load
 from sslbench.data.checksums import ARCHIVES
 from sslbench.errors import UserError
+from sslbench.expand import load
 from sslbench.transforms.spec import merge
 from sslbench.validation import filled
 

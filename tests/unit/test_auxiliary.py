@@ -10,9 +10,9 @@ import torch
 import yaml
 
 from sslbench import registry
-from sslbench.config import load
 from sslbench.engine import optimizers
 from sslbench.errors import UserError
+from sslbench.expand import load
 from sslbench.fingerprint import closure
 from sslbench.methods.auxiliary import WithAuxiliary
 from sslbench.methods.base import Method

@@ -7,8 +7,8 @@ import yaml
 
 from sslbench import cost
 from sslbench.compute import RESOURCES, Compute, Jobs
-from sslbench.config import load
 from sslbench.errors import UserError
+from sslbench.expand import load
 from tests.project import ROOT
 
 

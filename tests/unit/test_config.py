@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from sslbench import cost, schema
-from sslbench.config import Compute, load
+from sslbench.config import Compute
 from sslbench.errors import UserError
+from sslbench.expand import load
 from sslbench.plan import Plan
 from sslbench.transforms.spec import merge
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from sslbench import registry
-from sslbench.config import load
+from sslbench.expand import load
 from sslbench.plan import Plan
 from sslbench.transforms.spec import merge
 

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from sslbench import downstream
-from sslbench.config import load
+from sslbench.expand import load
 from sslbench.fingerprint import closure
 from sslbench.plan import Plan
 from tests.project import ROOT

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sslbench.config import load
 from sslbench.engine.training import build_method, check_batch
 from sslbench.errors import UserError
+from sslbench.expand import load
 from sslbench.plan import Plan, require_models
 
 CONFIG = Path(__file__).parents[2] / "config.yaml"

@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from sslbench import recipes, registry
-from sslbench.config import Config, load
+from sslbench.config import Config
 from sslbench.errors import UserError
+from sslbench.expand import load
 from sslbench.transforms.spec import merge
 
 ROOT = Path(__file__).parents[2]

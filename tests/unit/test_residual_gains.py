@@ -11,9 +11,9 @@ from timm.models import _registry
 
 from sslbench import starts
 from sslbench.backbones import Backbone
-from sslbench.config import load
 from sslbench.engine import optimizers
 from sslbench.errors import UserError
+from sslbench.expand import load
 from sslbench.methods.spec import Recipe
 from sslbench.plan import Plan
 from sslbench.transforms.spec import merge

@@ -13,7 +13,7 @@ import yaml
 from sslbench import fingerprint
 from sslbench.canonical import canonical
 from sslbench.cells import Model
-from sslbench.config import load
+from sslbench.expand import load
 from sslbench.fingerprint import code_digest
 from sslbench.folding import fold, unfold
 from sslbench.plan import PRETRAIN_SCRIPT, Plan

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from sslbench import registry
 from sslbench.canonical import document
-from sslbench.config import load
 from sslbench.errors import UserError
+from sslbench.expand import load
 from sslbench.methods.spec import ViewSpec
 from sslbench.methods.swav.settings import Settings as SwAV
 from sslbench.methods.vicregl.settings import Settings as VICRegL

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from sslbench import downstream, fingerprint, sources
-from sslbench.config import load
 from sslbench.errors import UserError
 from sslbench.evaluate.spec import FILES
+from sslbench.expand import load
 from sslbench.fingerprint import ROOT, code_digest
 from sslbench.plan import Plan
 

@@ -10,8 +10,9 @@ import yaml
 
 from sslbench import starts
 from sslbench.cells import Cell
-from sslbench.config import Training, load
+from sslbench.config import Training
 from sslbench.errors import UserError
+from sslbench.expand import load
 from sslbench.plan import Plan
 from sslbench.report.wording import Labels
 from sslbench.transforms.spec import merge

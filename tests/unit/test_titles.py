@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sslbench.config import load
+from sslbench.expand import load
 from sslbench.export.about import about
 from sslbench.plan import Plan
 from sslbench.report.wording import Labels

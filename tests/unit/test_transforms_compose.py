@@ -6,8 +6,8 @@ import pytest
 import torch
 import yaml
 
-from sslbench.config import load
 from sslbench.errors import UserError
+from sslbench.expand import load
 from sslbench.transforms.compose import Settings
 from sslbench.transforms.pipeline import ViewMaker
 from sslbench.transforms.simclr import Settings as SimCLR

@@ -9,7 +9,7 @@ from sslbench import plan as planning
 from sslbench.canonical import canonical
 from sslbench.cells import encoding
 from sslbench.compute import RESOURCES
-from sslbench.config import load
+from sslbench.expand import load
 from sslbench.errors import UserError
 from sslbench.evaluate.spec import APART
 from sslbench.fingerprint import code_digest

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from sslbench.config import load
 from sslbench.data.fetch import fetch
 from sslbench.errors import about, job_log
+from sslbench.expand import load
 from sslbench.plan import Plan
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from benchmarks import bench, peers, pictures
 from sslbench import registry
 from sslbench.data.packed import PackedSet
 from sslbench.randomness import generator
-from sslbench.transforms.native import library
+from sslbench.transforms.native import backend
 from sslbench.transforms.pipeline import ViewMaker
 from sslbench.transforms.spec import HorizontalFlip, Normalize, RandomResizedCrop
 
@@ -83,7 +83,7 @@ def in_mode(mode: Literal["native", "eager"], build: Callable[[], peers.Stream])
         def make(batches: int) -> int:
             global _mode
             if _mode != mode:
-                library.configure("auto" if mode == "native" else mode)  # milliseconds, once a round
+                backend.configure("auto" if mode == "native" else mode)  # milliseconds, once a round
                 _mode = mode
             return stream(batches)
 
@@ -184,7 +184,7 @@ def main(arguments: list[str] | None = None) -> None:
                     if options.transform:
                         names = list(registry.TRANSFORMS) if options.transform == "all" else [options.transform]
                         made.append(our_transforms(options, root, Path(scratch), size, threads, names))
-                made[0].notes += [f"{what}; all ways have equal strengths", library.configure("auto")]
+                made[0].notes += [f"{what}; all ways have equal strengths", backend.configure("auto")]
                 tables += made
     packages = ["torch", "torchvision", "lightly", "kornia", "nvidia-dali-cuda120", "ffcv", "pillow", "numpy"]
     bench.finish(options, tables, packages)

@@ -26,7 +26,7 @@ from sslbench.engine.tensorboard import Board
 from sslbench.engine.training import Training, check_shares
 from sslbench.errors import UserError
 from sslbench.transforms import compiled
-from sslbench.transforms.native import library
+from sslbench.transforms.native import backend
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -50,7 +50,7 @@ def fit(
     threads: int = 1,
     checkpoint_minutes: float = 5.0,
     placement: str = "auto",
-    views: library.Mode = "auto",
+    views: backend.Mode = "auto",
     tensorboard: Path | None = None,
     progress: TextIO | None = None,
 ) -> None:
@@ -68,7 +68,7 @@ def fit(
             and so may devices.
         checkpoint_minutes: between two checkpoints; 0 makes one after every step.
         placement: where the pixels live: ``auto``, ``device``, ``pinned`` or ``mapped`` (placement.py).
-        views: how they are made on a CPU: ``auto``, ``native`` or ``eager`` (transforms/native/library.py).
+        views: how they are made on a CPU: ``auto``, ``native`` or ``eager`` (transforms/native/backend.py).
         tensorboard: folder of this cell's curve for TensorBoard (tensorboard.py); None: none is written.
         progress: where lines go, by default stderr. A bar is drawn on stderr where that is a terminal.
 
@@ -102,7 +102,7 @@ def fit(
                         packed = PackedSet.open(pack, verify=True)  # what is published under its hash comes from it
                         shown.say(place(packed, where, placement))
                         if not where.cuda:
-                            shown.say(library.configure(views))
+                            shown.say(backend.configure(views))
                         fabric = until_trained.enter_context(process_group(job, world, where.cuda, shown.say))
                         training = Training(settings, packed, where, ledger)
                         until_trained.enter_context(contextlib.closing(training))

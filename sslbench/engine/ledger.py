@@ -16,7 +16,7 @@ import torch
 
 from sslbench.engine.devices import Device
 from sslbench.transforms import compiled
-from sslbench.transforms.native import library
+from sslbench.transforms.native import backend
 
 WATCHES_ONLY = True  # no bit of a result: fingerprint.py
 
@@ -37,7 +37,7 @@ def versions(device: Device) -> dict[str, str | None]:
             found[package] = str(torch.__version__) if package == "torch" else version(package)
         except PackageNotFoundError:
             found[package] = None
-    found["views"] = compiled.version() if device.cuda else library.version()
+    found["views"] = compiled.version() if device.cuda else backend.version()
     return found
 
 

@@ -16,7 +16,7 @@ from sslbench.engine.placement import place
 from sslbench.engine.processes import READY, joined
 from sslbench.engine.training import Training
 from sslbench.errors import UserError
-from sslbench.transforms.native import library
+from sslbench.transforms.native import backend
 
 
 def main() -> None:
@@ -49,7 +49,7 @@ def follow(job: dict) -> None:
         packed = PackedSet.open(Path(job["pack"]))  # rank 0 verifies it
         place(packed, where, job["placement"])
         if not where.cuda:
-            library.configure(job["views"])
+            backend.configure(job["views"])
         with joined(rank, world, where.cuda, job["port"]) as fabric:
             training = Training(job["settings"], packed, where, Ledger(where, job["threads"]))
             sources.still_there(job.get("sources", {}))  # this process has imported them later than rank 0

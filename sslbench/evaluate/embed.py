@@ -16,7 +16,7 @@ from sslbench.engine import store
 from sslbench.engine.devices import computing, resolved
 from sslbench.errors import UserError
 from sslbench.evaluate.features import Features, write
-from sslbench.transforms.native import library
+from sslbench.transforms.native import backend
 from sslbench.transforms.pipeline import center_view
 
 BATCH = 128  # pictures a forward pass; fixed, since sums inside a batched product may round by its size
@@ -31,7 +31,7 @@ def embed(
     device: str,
     threads: int,
     *,
-    views: library.Mode = "auto",
+    views: backend.Mode = "auto",
     split: str | None = None,
     log: Callable[[str], None] = print,
 ) -> None:
@@ -57,7 +57,7 @@ def embed(
     """
     device = resolved(device)
     if not device.startswith("cuda"):
-        log(library.configure(views))
+        log(backend.configure(views))
     packed = PackedSet.open(Path(pack), verify=True)
     split = split or settings["dataset"]["split"]
     size, ratio = settings["input_size"], evaluation["resize_ratio"]

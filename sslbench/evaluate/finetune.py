@@ -27,7 +27,7 @@ from sslbench.errors import UserError
 from sslbench.evaluate import results
 from sslbench.evaluate.shares import draw, draws_of, summary
 from sslbench.evaluate.tuning import Chosen, Tuning, right_answers, run_key, run_settings
-from sslbench.transforms.native import library
+from sslbench.transforms.native import backend
 
 RESULT = "finetuned.json"  # of one run, in the store
 
@@ -45,7 +45,7 @@ def finetune(
     threads: int,
     checkpoint_minutes: float = 5.0,
     placement: str = "auto",
-    views: library.Mode = "auto",
+    views: backend.Mode = "auto",
     progress: TextIO | None = None,
 ) -> None:
     """Write finetune.json: accuracy on all test pictures by share of the labels; ``runs``, their names in the store.
@@ -77,7 +77,7 @@ def finetune(
     usable = all(values.isfinite().all() for values in safetensors.torch.load_file(backbone_file).values())
     entries, runs = [], []
     with computing(device, threads, cell["train"]) as where, stop_signals() as stop:
-        library.configure("eager" if where.cuda else views)
+        backend.configure("eager" if where.cuda else views)
         sources.still_there()
         placed = False
         for share in settings["shares"]:

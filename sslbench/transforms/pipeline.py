@@ -14,7 +14,7 @@ from sslbench.errors import UserError
 from sslbench.randomness import generator as seeded
 from sslbench.threads import using
 from sslbench.transforms import compiled
-from sslbench.transforms.native import chain, library
+from sslbench.transforms.native import backend, build, chain
 from sslbench.transforms.ops.batched import BatchedOperation
 from sslbench.transforms.ops.crop import CenterCrop, Crop, RandomResizedCrop
 from sslbench.transforms.ops.normalize import Normalize
@@ -100,11 +100,11 @@ class ViewMaker:
         are those of the result's images.
 
         On a CPU it is made natively (native/views.c), picture by picture on torch.get_num_threads() threads, or by
-        torch's operations in one thread (native/library.py says when). Views never depend on the number of threads.
+        torch's operations in one thread (native/backend.py says when). Views never depend on the number of threads.
         """
         device = torch.device(device if device is not None else pictures.device)
         steps = [(operation, parameters[step]) for step, operation in self.steps.items()]
-        native = library.native() if device.type == pictures.device.type == "cpu" else None
+        native = backend.native() if device.type == pictures.device.type == "cpu" else None
         if native:
             images, locations = _natively(
                 native, pictures, parameters[CROP], self.size, steps, dtype, memory_format, want_locations
@@ -154,7 +154,7 @@ def _chain_of_places(locations: Tensor, steps: Steps) -> Tensor:
 
 
 def _natively(
-    native: library.Native,
+    native: build.Native,
     pictures: Pictures,
     boxes: dict[str, Tensor],
     size: int,
@@ -241,7 +241,7 @@ def center_view(
     crop, normalise = CenterCrop(resize_ratio), Normalize(mean or usual.mean, std or usual.std)
     boxes = crop.draw(pictures.heights, pictures.widths)
     device = torch.device(device if device is not None else pictures.device)
-    native = library.native() if device.type == pictures.device.type == "cpu" else None
+    native = backend.native() if device.type == pictures.device.type == "cpu" else None
     if native:
         images, _ = _natively(native, pictures, boxes, size, [(normalise, {})], dtype, memory_format, False)
     else:

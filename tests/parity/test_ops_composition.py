@@ -6,7 +6,7 @@ import torch
 from scipy import ndimage, stats
 from torchvision.transforms.v2 import functional as tv
 
-from sslbench.transforms.native import library
+from sslbench.transforms.native import backend
 from sslbench.transforms.ops.color import LUMA
 from sslbench.transforms.ops.cutout import Cutout
 from sslbench.transforms.ops.noise import GaussianNoise, normal, scrambled
@@ -157,7 +157,7 @@ def test_noise_for_a_graph_is_the_noise_bit_for_bit():
     assert torch.equal(operation.traced(batch, drawn), operation.change(batch.clone(), drawn))
 
 
-@pytest.mark.skipif(library.native() is None, reason="no C compiler here")
+@pytest.mark.skipif(backend.native() is None, reason="no C compiler here")
 @pytest.mark.parametrize("op", ["quarter_turns", "sobel", "cutout", "gaussian_noise"])
 def test_between_compiled_stretches_a_view_is_what_torch_makes_alone(op):
     from sslbench.transforms.compose import Settings
@@ -168,9 +168,9 @@ def test_between_compiled_stretches_a_view_is_what_torch_makes_alone(op):
     try:
         made = []
         for mode in ("native", "eager"):
-            library.configure(mode)
+            backend.configure(mode)
             made.append(maker.apply(photos, drawn, want_locations=True))
     finally:
-        library.configure("auto")
+        backend.configure("auto")
     assert (made[0].images - made[1].images).abs().max() < 1e-4
     assert torch.equal(made[0].locations, made[1].locations)

@@ -7,7 +7,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
 from sslbench.data.packed import Pictures
-from sslbench.transforms.native import chain, library
+from sslbench.transforms.native import backend, chain
 from sslbench.transforms.ops.crop import RandomResizedCrop
 from sslbench.transforms.ops.resize import by_matrix_products, picture_by_picture
 from sslbench.transforms.pipeline import center_view
@@ -25,9 +25,9 @@ def pictures() -> Pictures:
 
 
 def natively(pictures: Pictures, boxes: dict, size: int) -> torch.Tensor:
-    native = library.native()
+    native = backend.native()
     if native is None:
-        pytest.skip(library.configure("auto"))
+        pytest.skip(backend.configure("auto"))
     images, _ = chain.make(native, (pictures, boxes), size, [])
     levels = (images * 255).round().to(torch.uint8)
     assert torch.equal(levels / 255, images)  # in [0, 1], whole levels, divided as torch divides
@@ -115,11 +115,11 @@ def test_a_crop_of_a_slice_reads_the_right_pictures(pictures):
 @pytest.mark.parametrize("ratio", [1.0, 256 / 224])
 def test_the_evaluation_crop_is_torchvisions_centre_crop_resized(pictures, ratio, mode):
     try:
-        library.configure(mode)
+        backend.configure(mode)
         mean, std = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
         images = center_view(pictures, 48, ratio, mean=mean, std=std).images
     finally:
-        library.configure("auto")
+        backend.configure("auto")
     for i in range(len(pictures)):
         picture = pictures.picture(i)
         side = round(min(picture.shape[1:]) / ratio)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sslbench.transforms.native import chain, library
+from sslbench.transforms.native import backend, chain
 
 
 def eagerly(operation, images: torch.Tensor, parameters: dict) -> torch.Tensor:
@@ -11,9 +11,9 @@ def eagerly(operation, images: torch.Tensor, parameters: dict) -> torch.Tensor:
 
 
 def natively(operation, images: torch.Tensor, parameters: dict) -> torch.Tensor:
-    native = library.native()
+    native = backend.native()
     if native is None:
-        pytest.skip(library.configure("auto"))
+        pytest.skip(backend.configure("auto"))
     if images.shape[2] != images.shape[3]:
         pytest.skip("views are square, and the native way is for views")
     before = images.clone()

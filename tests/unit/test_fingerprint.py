@@ -345,6 +345,6 @@ def test_reading_the_configuration_imports_no_torch():
 
 
 def test_the_c_source_of_views_counts_in_every_training():
-    library = "sslbench.transforms.native.library"
+    library = "sslbench.transforms.native.build"
     assert library in fingerprint.closure("sslbench.engine.fit")
     assert "views.c" in {path.name for path in fingerprint.compiled_sources(fingerprint.source_file(library))}

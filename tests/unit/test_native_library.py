@@ -11,12 +11,12 @@ import torch
 
 from sslbench.errors import UserError
 from sslbench.fingerprint import ROOT
-from sslbench.transforms.native import check, library
+from sslbench.transforms.native import backend, build, check
 
-SAID = library.configure("auto")
-COMPILES = pytest.mark.skipif(library.native() is None and "disagrees" not in SAID, reason=SAID)
+SAID = backend.configure("auto")
+COMPILES = pytest.mark.skipif(backend.native() is None and "disagrees" not in SAID, reason=SAID)
 
-FLAGS = library.FLAGS
+FLAGS = build.FLAGS
 QUICK = ("-O0", *(flag for flag in FLAGS if flag != "-O3"))  # compiles in a fifth of the time
 
 # Torch is imported once: the processes are forks, each of which makes its own library or finds the other's.
@@ -24,7 +24,7 @@ THREE_PROCESSES = """
 import hashlib, multiprocessing, os, sys, torch
 from pathlib import Path
 from sslbench.data.packed import Pictures
-from sslbench.transforms.native import library
+from sslbench.transforms.native import backend
 from sslbench.transforms.pipeline import ViewMaker
 torch.set_num_threads(1)
 crop = {"op": "random_resized_crop", "scale": (0.2, 1.0), "ratio": (0.75, 1.33)}
@@ -32,7 +32,7 @@ batch = Pictures.from_list([torch.arange(3 * 40 * 50).remainder(251).to(torch.ui
 
 def work(name, environment):
     os.environ |= environment
-    said = library.configure("auto")
+    said = backend.configure("auto")
     maker = ViewMaker([crop, {"op": "grayscale", "p": 0.5}], 32)
     images = maker.make(batch, torch.Generator().manual_seed(0)).images
     digest = hashlib.sha256(images.mul(1e4).round().numpy().tobytes()).hexdigest()
@@ -50,10 +50,10 @@ assert [process.exitcode for process in processes] == [0, 0, 0]
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("CC", raising=False)
-    monkeypatch.setattr(library, "FLAGS", QUICK)
+    monkeypatch.setattr(build, "FLAGS", QUICK)
     yield tmp_path / "cache" / "sslbench"
     monkeypatch.undo()
-    library.configure("auto")
+    backend.configure("auto")
 
 
 @pytest.fixture(scope="module")
@@ -62,16 +62,16 @@ def compiled(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("compiled")))
         patch.delenv("CC", raising=False)
-        patch.setattr(library, "FLAGS", QUICK)
-        library.configure("native")
-        return library._folder()
+        patch.setattr(build, "FLAGS", QUICK)
+        backend.configure("native")
+        return build._folder()
 
 
 @pytest.fixture
 def kept(cache, compiled) -> Path:
     """The library in this test's own cache."""
     shutil.copytree(compiled, cache)
-    assert "compiled in" not in library.configure("native")
+    assert "compiled in" not in backend.configure("native")
     (found,) = libraries(cache)
     return found
 
@@ -93,22 +93,22 @@ def libraries(cache: Path) -> list[Path]:
 def edited_copy(folder: Path, file: str, edit) -> Path:
     """The C sources in ``folder``, with one file edited."""
     folder.mkdir()
-    for path in Path(library.__file__).parent.glob("*.[ch]"):
+    for path in Path(build.__file__).parent.glob("*.[ch]"):
         text = path.read_text()
         (folder / path.name).write_text(edit(text) if path.name == file else text)
-    assert (folder / file).read_text() != (Path(library.__file__).parent / file).read_text()
+    assert (folder / file).read_text() != (Path(build.__file__).parent / file).read_text()
     return folder
 
 
 @COMPILES
 def test_it_is_compiled_once_and_says_so_once(cache):
-    assert "compiled in" in library.configure("native")
+    assert "compiled in" in backend.configure("native")
     (kept,) = libraries(cache)
     before = kept.stat().st_mtime_ns
-    assert library.configure("native") == f"views: native ({library.native().compiler})"
+    assert backend.configure("native") == f"views: native ({backend.native().compiler})"
     assert libraries(cache) == [kept] and kept.stat().st_mtime_ns == before
     assert sorted(path.suffix for path in cache.iterdir()) == [".sha256", ".so"]  # nothing half-made lies about
-    assert library.version() == f"native, {library.native().compiler}"
+    assert backend.version() == f"native, {backend.native().compiler}"
 
 
 @COMPILES
@@ -121,9 +121,9 @@ def test_a_damaged_file_is_built_anew(cache, kept, damage):
         broken = {"cut": whole[: len(whole) // 2], "changed": whole[:-1] + bytes([whole[-1] ^ 1]), "empty": b""}
         kept.unlink()  # the file that this process has mapped stays whole
         kept.write_bytes(broken[damage])
-    assert "compiled in" in library.configure("native")
+    assert "compiled in" in backend.configure("native")
     assert libraries(cache) == [kept] and kept.read_bytes() == whole
-    assert "compiled in" not in library.configure("native")
+    assert "compiled in" not in backend.configure("native")
 
 
 @pytest.mark.parametrize(
@@ -137,11 +137,11 @@ def test_a_damaged_file_is_built_anew(cache, kept, damage):
 def test_without_a_compiler_views_are_made_eagerly_and_the_log_says_why(monkeypatch, environment, said):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    line = library.configure("auto")
+    line = backend.configure("auto")
     assert line.startswith("views: made by torch's operations, which are slower, since ") and "\n" not in line
-    assert library.native() is None and library.version() == "eager"
+    assert backend.native() is None and backend.version() == "eager"
     with pytest.raises(UserError, match=f"compute.views is 'native', but {said}; install a C compiler"):
-        library.configure("native")
+        backend.configure("native")
 
 
 def test_a_run_without_a_compiler_makes_the_same_views(runs):
@@ -155,15 +155,15 @@ def test_two_processes_may_compile_at_once(runs, monkeypatch):
     (base,) = runs["cache"]
     assert len(libraries(Path(base) / "sslbench")) == 1
     monkeypatch.setenv("XDG_CACHE_HOME", base)
-    monkeypatch.setattr(library, "FLAGS", FLAGS)
-    assert "compiled in" not in library.configure("native")
+    monkeypatch.setattr(build, "FLAGS", FLAGS)
+    assert "compiled in" not in backend.configure("native")
 
 
 @COMPILES
 def test_a_folder_that_cannot_be_written_is_done_without(cache, tmp_path, monkeypatch):
     (tmp_path / "a file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a file"))
-    assert "compiled in" in library.configure("native")
+    assert "compiled in" in backend.configure("native")
 
 
 @COMPILES
@@ -174,23 +174,23 @@ def test_a_library_that_miscomputes_is_found_out(monkeypatch, tmp_path):
         ("blur.h", "return i < size ? i : 2 * (size - 1) - i;", "return i < size ? i : size - 1;", "gaussian_blur"),
     ]:
         sources = edited_copy(tmp_path / name, file, lambda text, right=right, wrong=wrong: text.replace(right, wrong))
-        monkeypatch.setattr(library, "SOURCES", sources)
-        assert f"disagrees with torch's operations ({name})" in library.configure("auto")
-        assert library.native() is None
+        monkeypatch.setattr(build, "SOURCES", sources)
+        assert f"disagrees with torch's operations ({name})" in backend.configure("auto")
+        assert backend.native() is None
 
 
 @COMPILES
 def test_the_check_is_quick_and_leaves_the_random_state_alone():
     state = torch.get_rng_state()
-    assert check.disagreement(library.native()) is None
+    assert check.disagreement(backend.native()) is None
     assert torch.equal(state, torch.get_rng_state())
 
 
 @COMPILES
 def test_source_compiler_and_processor_each_make_a_library_of_their_own(cache, kept, monkeypatch, tmp_path):
-    monkeypatch.setattr(library, "_processor", lambda: "another")
-    library.configure("native")
+    monkeypatch.setattr(build, "_processor", lambda: "another")
+    backend.configure("native")
     sources = edited_copy(tmp_path / "sources", "image.h", lambda text: text + "/* edited */")
-    monkeypatch.setattr(library, "SOURCES", sources)
-    library.configure("native")
+    monkeypatch.setattr(build, "SOURCES", sources)
+    backend.configure("native")
     assert len(libraries(cache)) == 3

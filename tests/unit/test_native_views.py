@@ -7,14 +7,14 @@ import torch
 
 from sslbench import registry
 from sslbench.data.packed import Pictures
-from sslbench.transforms.native import chain, library
+from sslbench.transforms.native import backend, chain
 from sslbench.transforms.ops.batched import BatchedOperation
 from sslbench.transforms.ops.flip import HorizontalFlip
 from sslbench.transforms.ops.normalize import Normalize
 from sslbench.transforms.pipeline import ViewMaker, center_view
 from sslbench.transforms.spec import Normalize as NormalizeSettings
 
-pytestmark = pytest.mark.skipif(library.native() is None, reason="no C compiler here")
+pytestmark = pytest.mark.skipif(backend.native() is None, reason="no C compiler here")
 
 CROP = {"op": "random_resized_crop", "scale": (0.2, 1.0), "ratio": (3 / 4, 4 / 3)}
 EVERYTHING = [
@@ -35,7 +35,7 @@ def as_before():
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
-    library.configure("auto")
+    backend.configure("auto")
 
 
 def seed(value: int = 3) -> torch.Generator:
@@ -61,7 +61,7 @@ def both(maker: ViewMaker, batch: Pictures, **options):
     drawn = maker.draw(batch.heights, batch.widths, seed())
     views = []
     for mode in ("native", "eager"):
-        library.configure(mode)
+        backend.configure(mode)
         views.append(maker.apply(batch, drawn, **options))
     return views
 
@@ -121,7 +121,7 @@ def test_two_threads_may_make_views_at_once():
 @pytest.mark.parametrize("mode", ["native", "eager"])
 def test_dtype_and_layout_are_those_asked_for_and_change_nothing_else(mode, dtype, memory_format):
     batch, maker = pictures(9), ViewMaker(operations("simclr"), 33)
-    library.configure(mode)
+    backend.configure(mode)
     plain = maker.make(batch, seed()).images
     asked = maker.make(batch, seed(), dtype=dtype, memory_format=memory_format).images
     assert asked.dtype == dtype and asked.is_contiguous(memory_format=memory_format)
@@ -131,7 +131,7 @@ def test_dtype_and_layout_are_those_asked_for_and_change_nothing_else(mode, dtyp
 def test_the_evaluation_view_is_bit_equal_in_both_ways():
     batch, views = pictures(), []
     for mode in ("native", "eager"):
-        library.configure(mode)
+        backend.configure(mode)
         views.append(center_view(batch, 56, 256 / 224).images)
     assert torch.equal(*views)
 

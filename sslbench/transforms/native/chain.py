@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sslbench.data.packed import Pictures
-from sslbench.transforms.native.library import Native
+from sslbench.transforms.native.build import Native
 from sslbench.transforms.ops.batched import BatchedOperation, Parameters
 from sslbench.transforms.ops.resize import Boxes
 

@@ -5,7 +5,7 @@ import torch
 from sslbench import registry
 from sslbench.data.packed import Pictures
 from sslbench.transforms.native import chain
-from sslbench.transforms.native.library import Native
+from sslbench.transforms.native.build import Native
 from sslbench.transforms.ops.crop import RandomResizedCrop
 from sslbench.transforms.ops.resize import picture_by_picture
 

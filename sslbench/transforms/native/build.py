@@ -2,8 +2,7 @@
 
 It lies in $XDG_CACHE_HOME/sslbench (~/.cache/sslbench), under a name that depends on the source, the flags, the
 compiler and the processor: machines that share a home do not mix theirs up. Beside it lies the SHA-256 of the file
-that passed the check against torch's operations (check.py); a file without that sum, or of another, is built anew.
-Where it cannot be built or fails the check, views are made by torch's operations, and one line says why.
+that passed its check (check.py); a file without that sum, or of another, is built again.
 """
 
 import atexit
@@ -16,15 +15,10 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-from sslbench.errors import UserError
-
-Mode = Literal["auto", "native", "eager"]
 
 SOURCES = Path(__file__).parent  # views.c and what it includes
 COMPILERS = ("cc", "gcc", "clang")  # tried in this order where $CC names none
@@ -56,58 +50,12 @@ class Native:
     seconds: float
 
 
-@dataclass
-class _State:
-    mode: Mode = "auto"
-    native: Native | None = None
-    reason: str | None = None  # why native is None, once it was tried
-
-
-_state = _State()
-_loading = threading.Lock()
-
-
-def configure(mode: Mode) -> str:
-    """Choose how views are made on a CPU from here on, and make it ready. Returns one line for the log.
-
-    ``auto``: natively where this machine has a C compiler, else by torch's operations (``eager``).
+def load(verify: Callable[[Native], str | None]) -> Native:
+    """The library, compiled where none is kept. ``verify`` says what a fresh one does wrong, None where nothing.
 
     Raises:
-        UserError: ``native``, and there is no native way on this machine.
+        Unavailable: there is no compiler, it fails, or what it compiled does not load or does wrong.
     """
-    _state.mode, _state.native, _state.reason = mode, None, None
-    if mode == "eager":
-        return "views: made by torch's operations, as chosen"
-    found = native()
-    if found:
-        took = f", compiled in {found.seconds:.1f} s" if found.seconds else ""
-        return f"views: native ({found.compiler}{took})"
-    if mode == "native":
-        raise UserError(f"compute.views is 'native', but {_state.reason}; install a C compiler, or choose 'auto'")
-    return f"views: made by torch's operations, which are slower, since {_state.reason}"
-
-
-def native() -> Native | None:
-    """The library, loaded (and if need be compiled) on the first call; None where views are made eagerly."""
-    if _state.native is None and _state.reason is None and _state.mode != "eager":
-        with _loading:
-            if _state.native is None and _state.reason is None:
-                try:
-                    _state.native = _load()
-                except Unavailable as error:
-                    _state.reason = str(error)
-                except (OSError, RuntimeError, ValueError) as error:  # no room, no home, a $CC that is no command
-                    _state.reason = f"the C library cannot be made ({error})"
-    return _state.native
-
-
-def version() -> str:
-    """What the last bits of a view depend on: ``native, gcc 12.2.0`` or ``eager``."""
-    found = native()
-    return f"native, {found.compiler}" if found else "eager"
-
-
-def _load() -> Native:
     command = _compiler()
     banner = _output([*command, "--version"])
     name = "clang" if "clang" in banner else "gcc" if "Free Software Foundation" in banner else Path(command[0]).name
@@ -123,10 +71,12 @@ def _load() -> Native:
             return Native(_open(kept), compiler, 0.0)
     except OSError:
         pass  # never built here, or no library: build it
-    return _build(command, compiler, kept, passed)
+    return _build(command, compiler, kept, passed, verify)
 
 
-def _build(command: list[str], compiler: str, kept: Path, passed: Path) -> Native:
+def _build(
+    command: list[str], compiler: str, kept: Path, passed: Path, verify: Callable[[Native], str | None]
+) -> Native:
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:  # os.replace needs the same file system
         fresh, mark = Path(scratch) / kept.name, Path(scratch) / passed.name
@@ -137,10 +87,7 @@ def _build(command: list[str], compiler: str, kept: Path, passed: Path) -> Nativ
             opened = Native(_open(fresh), compiler, seconds)
         except OSError as error:
             raise Unavailable(f"what {compiler} compiled does not load ({error})") from error
-        from sslbench.transforms.native.check import disagreement  # it imports torch's operations, which we serve
-
-        wrong = disagreement(opened)
-        if wrong:
+        if wrong := verify(opened):
             raise Unavailable(f"what {compiler} compiled disagrees with torch's operations ({wrong})")
         fresh.replace(kept)
         mark.replace(passed)

@@ -29,7 +29,21 @@ COMPILED = (".c", ".h", ".cpp", ".cu")
 # Directly in sslbench/: a module, or a folder and everything in it.
 WATCHING = {
     "registry",  # what it chooses counts as roots
-    *("canonical", "cells", "config", "errors", "expand", "fingerprint", "meaning", "plan", "seal", "sources", "warm"),
+    *(
+        "canonical",
+        "cells",
+        "config",
+        "errors",
+        "expand",
+        "interrupts",
+        "job_log",
+        "fingerprint",
+        "meaning",
+        "plan",
+        "seal",
+        "sources",
+        "warm",
+    ),
 }
 DECLARING = {"settings", "spec", "strict"}  # modules of ours, in any folder
 DEPTH = 4  # levels of imports by which two modules of equal text are distinguished

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from sslbench.errors import UserError, stop_if_interrupted
+from sslbench.errors import UserError
+from sslbench.interrupts import stop_if_interrupted
 
 WATCHES_ONLY = True  # no bit of a result: fingerprint.py
 

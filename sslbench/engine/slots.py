@@ -26,7 +26,8 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from sslbench.config import Compute
-from sslbench.errors import UserError, job_log
+from sslbench.errors import UserError
+from sslbench.job_log import job_log
 
 WATCHES_ONLY = True  # no bit of a result: fingerprint.py
 

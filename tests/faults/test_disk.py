@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sslbench import seal
-from sslbench.errors import job_log
+from sslbench.job_log import job_log
 from tests.faults.conftest import Undisturbed
 from tests.faults.stages import STAGES, Nursery, copy, leftovers, written
 from tests.faults.tally import survived

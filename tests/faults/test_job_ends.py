@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sslbench.compute import Jobs
-from sslbench.errors import _NOT_SUBMITTED, job_log
+from sslbench.job_log import _NOT_SUBMITTED, job_log
 from tests.faults.tally import survived
 from tests.project import ROOT
 
@@ -19,7 +19,7 @@ from tests.project import ROOT
 JOB = """
 import os, sys, time
 from pathlib import Path
-from sslbench.errors import job_log
+from sslbench.job_log import job_log
 with job_log(sys.argv[1]):
     if os.fork() == 0:
         # Of its own hand: Python forgets a signal that reaches a child before its fork() has returned.

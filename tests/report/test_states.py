@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy
 import pytest
 
-from sslbench.errors import UserError, job_log
+from sslbench.errors import UserError
+from sslbench.job_log import job_log
 from sslbench.report.logs import error_line
 from sslbench.report.reading import features_origin
 

@@ -120,7 +120,7 @@ import json, sys
 from pathlib import Path
 sys.path[:0] = [{tests!r}, {root!r}]
 from small_cells import cell, run
-from sslbench.errors import job_log
+from sslbench.job_log import job_log
 results = Path({results!r})
 with job_log(results / "log") as log:
     run(json.loads({settings!r}), Path({pack!r}), results, checkpoint_minutes=0, progress=log)

@@ -105,7 +105,7 @@ import json, sys
 from pathlib import Path
 sys.path[:0] = [{tests!r}, {root!r}]
 from small_cells import run
-from sslbench.errors import job_log
+from sslbench.job_log import job_log
 with job_log(Path({results!r}) / "log") as log:
     run(json.loads({settings!r}), Path({pack!r}), Path({results!r}), devices=2, checkpoint_minutes=0, progress=log)
 """

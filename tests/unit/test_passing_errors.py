@@ -21,8 +21,9 @@ from sslbench.data.decode import decode_file
 from sslbench.data.fetch import read_source
 from sslbench.data.packed import PackedSet
 from sslbench.engine import checkpoint, store
-from sslbench.errors import UserError, job_log
+from sslbench.errors import UserError
 from sslbench.evaluate import features
+from sslbench.job_log import job_log
 from sslbench.report.damaged import set_aside_damaged
 from sslbench.report.page import render
 from tests.unit.data_samples import make_folder, packed, settings_of

@@ -74,7 +74,7 @@ print("codes", *[os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in chi
 JOB = """
 import os, sys, time
 from sslbench.engine import slots
-from sslbench.errors import job_log
+from sslbench.job_log import job_log
 with job_log(sys.argv[2]) as log, slots.gpu(sys.argv[1], log) as device:
     if os.fork() == 0:
         os.close(1)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sslbench.errors import job_log
+from sslbench.job_log import job_log
 from sslbench.report.album import album
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from sslbench.errors import UserError, job_log
+from sslbench.errors import UserError
+from sslbench.job_log import job_log
 from sslbench.report.collect import collect
 from sslbench.report.damaged import set_aside_damaged
 

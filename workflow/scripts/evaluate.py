@@ -8,8 +8,8 @@ from sslbench.warm import share_imports
 if __name__ == "__main__":
     share_imports()
     from sslbench.config import Compute
-    from sslbench.errors import job_log
     from sslbench.evaluate.evaluate import evaluate
+    from sslbench.job_log import job_log
     from sslbench.sources import as_planned
 
     with job_log(snakemake.log[0]) as log, as_planned("evaluate", snakemake.params):

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from sslbench.data.fetch import fetch
-from sslbench.errors import about, job_log
+from sslbench.errors import about
 from sslbench.expand import load
+from sslbench.job_log import job_log
 from sslbench.plan import Plan
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from sslbench.errors import job_log
+from sslbench.job_log import job_log
 from sslbench.report.gallery import gallery
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from sslbench.warm import share_imports
 if __name__ == "__main__":
     share_imports()
     from sslbench.config import Compute
-    from sslbench.errors import job_log
+    from sslbench.job_log import job_log
     from sslbench.report.look import look
 
     with job_log(snakemake.log[0]):

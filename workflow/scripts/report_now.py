@@ -4,7 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-from sslbench.errors import UserError, job_log
+from sslbench.errors import UserError
+from sslbench.job_log import job_log
 from sslbench.report.album import album
 from sslbench.report.collect import collect
 from sslbench.report.damaged import set_aside_damaged

@@ -19,6 +19,7 @@ from benchmarks import bench, simulated
 from benchmarks.scale import COLLECT, REPORT, ROOT, Step, measured, show
 from sslbench.canonical import canonical
 from sslbench.folding import fold
+from sslbench.report_plan import report_plan
 
 SECONDS, MEMORY, PAGE = 60.0, 2e9, 6e6
 PROFILED = """
@@ -37,7 +38,7 @@ def prepared(folder: Path, seeds: int) -> int:
     else:
         plan = simulated.project(folder, simulated.ARTICLE, "seeds", seeds)
         simulated.finish(folder, plan)
-        (folder / "plan.json").write_text(canonical(fold(plan.report([]))))
+        (folder / "plan.json").write_text(canonical(fold(report_plan(plan))))
     return len(list(folder.glob("results/*/*/*/seed*/run.json")))
 
 

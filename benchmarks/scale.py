@@ -31,6 +31,7 @@ from pathlib import Path
 from benchmarks import bench, simulated
 from sslbench.canonical import canonical
 from sslbench.folding import fold
+from sslbench.report_plan import report_plan
 
 ROOT = Path(__file__).resolve().parent.parent
 SNAKEMAKE = (sys.executable, "-m", "snakemake", "--cores", "2")
@@ -47,6 +48,7 @@ import sys, yaml
 sys.path.insert(0, ".")
 from sslbench.expand import load
 from sslbench.plan import Plan
+from sslbench.report_plan import report_plan
 plan = Plan(load(yaml.safe_load(open("config.yaml"))))
 print(len(plan.cells))
 """
@@ -185,7 +187,7 @@ def measure(folder: Path, cells: int, by: str, seconds: float, jobs: bool = True
     began = time.perf_counter()
     files = simulated.finish(folder, plan)
     print(f"  simulated {files} files in {time.perf_counter() - began:.0f} s", flush=True)
-    (folder / "plan.json").write_text(canonical(fold(plan.report([]))))
+    (folder / "plan.json").write_text(canonical(fold(report_plan(plan))))
     grid.bytes["plan"] = (folder / "plan.json").stat().st_size
     step("collect", (sys.executable, "-c", COLLECT))
     step("report", (sys.executable, "-c", REPORT))

@@ -1,7 +1,7 @@
 """What an export says of a cell beyond the cell's files: its names and its method's facts. No torch."""
 
 from sslbench.cells import Cell
-from sslbench.plan import command
+from sslbench.command import command
 
 MARK = "-collapsed"  # at the end of the folder's name, by which a collapsed cell is asked for
 

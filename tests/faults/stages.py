@@ -19,6 +19,7 @@ from sslbench import plan as planning
 from sslbench.canonical import canonical
 from sslbench.expand import load
 from sslbench.fingerprint import code_digest
+from sslbench.report_plan import report_plan
 from tests.workflow.tiny_grid import TINY
 
 ROOT = Path(__file__).parents[2]
@@ -90,7 +91,7 @@ class Jobs:
             ),
             "look": (features, [seen], {}),
             "gallery": ([manifest], [picture], gallery),
-            "collect": ([], table, plan.report(["overlay.yaml"])),
+            "collect": ([], table, report_plan(plan, ["overlay.yaml"])),
             "album": ({"report": table["report"], "looks": [seen]}, [thumbs], {}),
             "report": ({"report": table["report"], "gallery": [picture], "album": [thumbs]}, pages, {}),
         }

@@ -4,6 +4,7 @@ import pytest
 
 from sslbench.report import claims
 from sslbench.report.wording import Labels
+from sslbench.report_plan import report_plan
 from tests.report.made_up import World
 from tests.unit.test_config_second_article import planned
 
@@ -56,7 +57,7 @@ def test_a_method_with_a_part_taken_out_is_not_held_against_supervised_training(
 
 def test_the_claims_grid_has_what_every_claim_of_the_second_article_compares() -> None:
     plan, world = planned("second-article-claims.yaml"), World(n=400)
-    report = plan.report()
+    report = report_plan(plan)
     world.report["models"], world.report["transforms"] = report["models"], report["transforms"]
     for cell in plan.cells:
         dataset, model, transform, _ = cell.names

@@ -16,6 +16,7 @@ from sslbench.report.charts.heat import PALEST, STRONGEST, Place, heat_map
 from sslbench.report.content import Figure, figures
 from sslbench.report.page import build
 from sslbench.report.wording import Labels
+from sslbench.report_plan import report_plan
 from sslbench.transforms.spec import merge
 
 ROOT = Path(__file__).parents[2]
@@ -129,7 +130,7 @@ def test_hostile_names_of_operations_are_text(study):
 
 def test_the_shipped_study_is_figure_5_and_a_crop_after_another_is_that_in_the_other_order():
     config = load(merge(ARTICLE, STUDY))
-    study = Plan(config).report()["composition"]
+    study = report_plan(Plan(config))["composition"]
     order = ["crop", "cutout", "color", "sobel", "noise", "blur", "rotate"]
     assert study["rows"] == study["columns"] == order
     own = {name: [o["op"] for o in config.all_transforms[name].branches[0][:-1]] for name in order}

@@ -14,6 +14,7 @@ from sslbench.config import Compute
 from sslbench.errors import UserError
 from sslbench.expand import load
 from sslbench.plan import Plan
+from sslbench.report_plan import report_plan
 from sslbench.transforms.spec import merge
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +43,7 @@ def test_the_grid_is_the_articles_170_cells():
 
 def test_nabirds_is_set_aside_without_its_archive_and_the_rest_is_not():
     plan = Plan(load(ARTICLE))
-    aside = [cell for cell in plan.report()["cells"] if cell["set_aside"]]
+    aside = [cell for cell in report_plan(plan)["cells"] if cell["set_aside"]]
     assert len([cell for cell in aside if cell["kind"] == "grid"]) == 20
     assert {cell["dataset"] for cell in aside} == {"nabirds"}
     assert len([cell for cell in plan.runnable if not cell.reference]) == 150
@@ -51,12 +52,12 @@ def test_nabirds_is_set_aside_without_its_archive_and_the_rest_is_not():
 
 def test_every_overlay_loads():
     for overlay in sorted((ROOT / "configs").glob("*.yaml")):
-        Plan(load(changed(**yaml.safe_load(overlay.read_text())))).report()
+        report_plan(Plan(load(changed(**yaml.safe_load(overlay.read_text())))))
 
 
 def test_the_sweep_gives_the_report_its_parameter_by_transform():
     overlay = yaml.safe_load((ROOT / "configs" / "sweep.yaml").read_text())
-    sweep = Plan(load(changed(**overlay))).report()["sweep"]
+    sweep = report_plan(Plan(load(changed(**overlay))))["sweep"]
     assert sweep["parameter"] == "jitter.strength"
     assert list(sweep["values"].values()) == [0.0, 0.25, 0.5, 1.0, 1.25]
 

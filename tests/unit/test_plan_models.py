@@ -8,7 +8,8 @@ import yaml
 from sslbench.engine.training import build_method, check_batch
 from sslbench.errors import UserError
 from sslbench.expand import load
-from sslbench.plan import Plan, require_models
+from sslbench.plan import Plan
+from sslbench.preflight import check_targets, require_models
 
 CONFIG = Path(__file__).parents[2] / "config.yaml"
 
@@ -56,15 +57,15 @@ def test_methods_that_can_be_built_pass() -> None:
 def test_a_target_of_an_unknown_cell_is_named_with_its_nearest(target: str, line: str) -> None:
     plan = Plan(load(yaml.safe_load(CONFIG.read_text())))
     with pytest.raises(UserError, match=line):
-        plan.check_targets(["--cores", "all", target])
+        check_targets(plan, ["--cores", "all", target])
 
 
 def test_targets_of_known_cells_and_of_nothing_of_ours_pass() -> None:
     plan = Plan(load(yaml.safe_load(CONFIG.read_text())))
     names = ("imagenette/random/none", "imagewoof/supervised/baseline", "nabirds/vicregl-0.95/dcl")
-    plan.check_targets([f"results/{name}/seed3/linear.json" for name in names])
-    plan.check_targets(
-        ["report_now", "results/collected/article/cells.csv", "results/.store/x", "--configfile", "a/b/c/d"]
+    check_targets(plan, [f"results/{name}/seed3/linear.json" for name in names])
+    check_targets(
+        plan, ["report_now", "results/collected/article/cells.csv", "results/.store/x", "--configfile", "a/b/c/d"]
     )
 
 

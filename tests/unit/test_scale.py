@@ -17,6 +17,7 @@ from sslbench.expand import load
 from sslbench.fingerprint import code_digest
 from sslbench.folding import fold, unfold
 from sslbench.plan import PRETRAIN_SCRIPT, Plan
+from sslbench.report_plan import report_plan
 
 ARTICLE = yaml.safe_load((fingerprint.ROOT / "config.yaml").read_text())
 
@@ -92,12 +93,12 @@ def test_cells_of_one_model_share_what_they_have_in_common():
 
 
 def test_the_report_s_plan_comes_back_whole():
-    report = plan(seeds=2).report(["configs/demo.yaml"])
+    report = report_plan(plan(seeds=2), ["configs/demo.yaml"])
     assert unfold(json.loads(canonical(fold(report)))) == json.loads(canonical(report))
 
 
 def test_a_plan_that_was_never_folded_is_left_as_it_is():
-    report = plan(seeds=1).report()
+    report = report_plan(plan(seeds=1))
     assert unfold(report) is report
 
 
@@ -115,7 +116,7 @@ print(canonical(fold({"cells": [{"expected": {"settings": {}, "code": "a", "eval
 
 
 def test_a_seed_adds_the_names_of_its_cells_to_the_report_s_plan_and_not_their_settings():
-    sizes = {seeds: len(canonical(fold(plan(seeds).report()))) for seeds in (1, 2, 20)}
+    sizes = {seeds: len(canonical(fold(report_plan(plan(seeds))))) for seeds in (1, 2, 20)}
     cells = len(plan(1).cells)
     a_seed = (sizes[20] - sizes[2]) / 18
     assert a_seed / cells < 600  # bytes a cell; its settings in full are 3,000

@@ -15,6 +15,7 @@ from sslbench.evaluate.spec import FILES
 from sslbench.expand import load
 from sslbench.fingerprint import ROOT, code_digest
 from sslbench.plan import Plan
+from sslbench.report_plan import report_plan
 
 SETTINGS = {"method": {"name": "simclr"}, "transform": [[{"op": "horizontal_flip"}], []]}
 MODEL = "sslbench/methods/simclr/model.py"
@@ -101,7 +102,7 @@ def test_every_job_that_makes_a_figure_is_checked_against_what_the_plan_says_of_
     config = load(yaml.safe_load((ROOT / "config.yaml").read_text()))
     plan = Plan(config)
     cells = {(cell.model.name, cell.transform and cell.transform.name): cell for cell in plan.cells}
-    for cell, said in zip(plan.cells, plan.report()["cells"], strict=True):
+    for cell, said in zip(plan.cells, report_plan(plan)["cells"], strict=True):
         if cells[cell.model.name, cell.transform and cell.transform.name] is not cell:
             continue
         assert said["expected"]["code"] in fingerprint.possible_digests(*sources.roots("pretrain", cell.settings))

@@ -14,7 +14,9 @@ from sslbench.config import Training
 from sslbench.errors import UserError
 from sslbench.expand import load
 from sslbench.plan import Plan
+from sslbench.preflight import check_targets
 from sslbench.report.wording import Labels
+from sslbench.report_plan import report_plan
 from sslbench.transforms.spec import merge
 
 ROOT = Path(__file__).parents[2]
@@ -112,11 +114,11 @@ def test_different_networks_have_different_names_that_are_folders() -> None:
 
 def test_a_cell_of_an_untrained_row_is_known_by_its_path_and_only_without_a_transform() -> None:
     plan, vit = planned(), "random-test_vit-patch_size-4"
-    plan.check_targets([f"results/drawn/{vit}/none/seed0/linear.json"])
+    check_targets(plan, [f"results/drawn/{vit}/none/seed0/linear.json"])
     with pytest.raises(
         UserError, match=r"no model is called 'random-test_vit-patch_size-5'\. Did you mean 'random-test_vit"
     ):
-        plan.check_targets(["results/drawn/random-test_vit-patch_size-5/none/seed0/linear.json"])
+        check_targets(plan, ["results/drawn/random-test_vit-patch_size-5/none/seed0/linear.json"])
     assert plan.cell("drawn", vit, "none", 3).reference  # a seed that the grid has not
     for model, transform in ((vit, "simclr"), ("random", "simclr"), ("on-vit", "none")):
         with pytest.raises(UserError, match="only untrained rows, random and random-"):
@@ -125,7 +127,7 @@ def test_a_cell_of_an_untrained_row_is_known_by_its_path_and_only_without_a_tran
 
 def test_the_report_is_told_which_network_is_untrained_where_there_are_several() -> None:
     def titles(plan: Plan) -> dict[str, str]:
-        return {name: one["title"] for name, one in plan.report()["models"].items() if one["method"] == "random"}
+        return {name: one["title"] for name, one in report_plan(plan)["models"].items() if one["method"] == "random"}
 
     assert titles(planned()) == {
         "random": "Random initialisation of test_resnet", "random-test_vit-patch_size-4": "Random initialisation of test_vit"}  # fmt: skip
@@ -139,7 +141,7 @@ def test_two_rows_of_one_backbone_are_told_apart_on_the_page() -> None:
         models={"simclr": {"method": "simclr"}, "on-vit": {"method": "simclr", "training": VIT},
                 "finer": {"method": "simclr", "training": finer}},
     )  # fmt: skip
-    named = Labels(plan.report()).model
+    named = Labels(report_plan(plan)).model
     rows = [cell.model.name for cell in plan.cells if cell.model.method == "random"]
     assert [named(row) for row in rows] == [
         "Random initialisation of test_resnet",

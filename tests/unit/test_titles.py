@@ -9,6 +9,7 @@ from sslbench.expand import load
 from sslbench.export.about import about
 from sslbench.plan import Plan
 from sslbench.report.wording import Labels
+from sslbench.report_plan import report_plan
 
 CONFIG = Path(__file__).parents[2] / "config.yaml"
 
@@ -21,7 +22,7 @@ def planned(*models: str, **entries: dict) -> Plan:
 
 
 def labels(plan: Plan) -> dict[str, str]:
-    report = plan.report()
+    report = report_plan(plan)
     return {name: Labels(report).model(name) for name in report["models"]}
 
 

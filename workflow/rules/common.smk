@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from sslbench import cost, downstream, fingerprint, registry, runlock, sources, warm
+from sslbench import cost, downstream, fingerprint, registry, runlock, sources
 from sslbench import plan as planning
 from sslbench.canonical import canonical
 from sslbench.cells import encoding
@@ -14,6 +14,8 @@ from sslbench.errors import UserError
 from sslbench.evaluate.spec import APART
 from sslbench.fingerprint import code_digest
 from sslbench.folding import fold
+from sslbench.preflight import check_targets
+from sslbench.report_plan import report_plan, template_files
 
 if workflow.is_main_process and (line := runlock.hold()):
     print(f"sslbench: {line}", file=sys.stderr)
@@ -30,7 +32,7 @@ def one_line(function, *arguments):
 fingerprint.recall_parsed()
 CONFIG = one_line(load, config)
 PLAN = one_line(planning.Plan, CONFIG)
-one_line(PLAN.check_targets, sys.argv[1:])
+one_line(check_targets, PLAN, sys.argv[1:])
 DEVICE = cost.device(CONFIG)
 DATA, RESULTS = CONFIG.paths.data, CONFIG.paths.results
 CELL = f"{RESULTS}/{{dataset}}/{{model}}/{{transform}}/seed{{seed}}"
@@ -88,100 +90,6 @@ def judged(cell):
     """The files that say how good a finished cell is, by name; without labels there are only the measures that need none."""
     names = ["linear", "knn", "health"] if cell.probed else ["labelfree"]
     return {name: f"{cell.folder}/{name}.json" for name in names}
-
-
-def to_run(name):
-    """The jobs ahead of the rule that is called ``name`` here; a parent workflow may call it otherwise, or leave it out."""
-    ours = getattr(rules, name).rule if rules.has(name) else None
-    return [job for job in workflow.dag.needrun_jobs() if job.rule is ours]
-
-
-def start():
-    """What comes before the first job, by onstart: the checks, and what spares the jobs time."""
-    check_start()
-    fingerprint.keep_parsed()
-    share_imports()
-
-
-def start_below_a_parent(workflow):
-    """Where this workflow is a module of another, have ``start`` run all the same, before the other's own onstart.
-
-    Snakemake runs the main Snakefile's onstart alone, and that may come after the module, or before it. Each module is
-    kept once by its name: every `use rule` reads this file again.
-    """
-    if workflow.modifier.is_main_snakefile():
-        return
-    if not hasattr(workflow, "sslbench_starts"):
-        workflow.sslbench_starts = {}
-        starts, register = workflow.sslbench_starts, workflow.onstart
-
-        def after_ours(handler):
-            def both(log):
-                for ours in starts.values():
-                    ours()
-                handler(log)
-
-            return both
-
-        workflow._onstart = after_ours(workflow._onstart)
-        workflow.onstart = lambda handler: register(
-            after_ours(handler) if workflow.modifier.is_main_snakefile() else handler
-        )
-    workflow.sslbench_starts[__name__] = start
-
-
-def check_start():
-    """Stop before the first job where pictures are missing, or the GPU; a cluster's login node needs none, but a device."""
-    cells = [cell_of(job.wildcards) for job in to_run("pretrain")]
-    trained = [cell for cell in cells if cell.transform is not None]
-    if trained and workflow.is_main_process:
-        one_line(PLAN.require_pictures, trained)
-        if workflow.local_exec:
-            one_line(cost.stop_without_gpu, CONFIG, trained)
-        else:
-            one_line(cost.stop_cluster_without_gpu, CONFIG, "pretrain", [cell.dataset.name for cell in trained])
-        one_line(planning.require_models, trained, CONFIG.compute.devices)  # last: it takes seconds
-    tuned = [job.wildcards.dataset for job in to_run("finetune")]
-    if tuned and workflow.is_main_process:
-        if workflow.local_exec:
-            one_line(cost.stop_tuning_without_gpu, CONFIG, len(tuned))
-        else:
-            one_line(cost.stop_cluster_without_gpu, CONFIG, "finetune", tuned)
-
-
-def share_imports():
-    """Let the jobs that need torch find this process, where they run below it and there are several."""
-    names = ("pretrain", "embed", "evaluate", "look", *downstream.FILES)
-    heavy = [job for name in names for job in to_run(name)]
-    if workflow.is_main_process:
-        os.environ.pop(warm.RUN, None)
-        if CONFIG.compute.share_imports and workflow.local_exec and len(heavy) > 1:
-            os.environ[warm.RUN] = str(os.getpid())
-
-
-def say_where_the_report_is(workflow):
-    if any(job.rule.name == "report" for job in workflow.dag.jobs):
-        print(f"sslbench: the report is at {REPORT[0]}", file=sys.stderr)
-
-
-def failure_lines():
-    return planning.failure_lines(CONFIG, OVERLAYS)
-
-
-def check_before_environments(workflow):
-    """Snakemake makes gigabytes of environments before onstart; without a GPU that is for nothing.
-
-    What is asked for is not known yet, so only the plain command is answered here; onstart answers the others, and all
-    of a parent workflow's, whose plain command may ask for nothing of this one.
-    """
-    if not workflow.modifier.is_main_snakefile():
-        return
-    plain = {"--use-conda", "--sdm", "conda", "--cores", "-c", "-j", "--configfile", "all", *PLAN.datasets}
-    asked = [word for word in sys.argv[1:] if word not in plain and not word.isdigit() and not word.endswith(".yaml")]
-    if {"--use-conda", "conda"} & set(sys.argv) and not asked and workflow.is_main_process:
-        cells = [cell for cell in PLAN.runnable if cell.transform and not (cell.folder / "run.json").exists()]
-        if cells:
-            one_line(cost.stop_without_gpu, CONFIG, cells)
 
 
 def layout_of(dataset):

@@ -46,7 +46,7 @@ rule collect:
         mem_mb=4000,
         runtime=30,
     params:
-        settings=lambda wc: canonical(fold(PLAN.report(OVERLAYS))),
+        settings=lambda wc: canonical(fold(report_plan(PLAN, OVERLAYS))),
         code=lambda wc: code_digest(
             "sslbench.report.collect",
             "reports/published_results.csv",
@@ -104,7 +104,7 @@ rule report:
         runtime=30,
     params:
         settings=canonical({}),
-        code=lambda wc: code_digest("sslbench.report.page", *planning.template_files(), "workflow/scripts/report.py"),
+        code=lambda wc: code_digest("sslbench.report.page", *template_files(), "workflow/scripts/report.py"),
     script:
         "../scripts/report.py"
 
@@ -122,7 +122,7 @@ rule report_now:
         mem_mb=4000,
         runtime=30,
     params:
-        settings=lambda wc: canonical(fold(PLAN.report(OVERLAYS))),
+        settings=lambda wc: canonical(fold(report_plan(PLAN, OVERLAYS))),
         code="now",
     script:
         "../scripts/report_now.py"

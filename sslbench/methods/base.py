@@ -4,9 +4,7 @@ A method knows nothing of devices, precision, optimisers, logging or files. Of s
 pictures of a batch meet (together.py).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -15,6 +13,7 @@ from torch import Tensor, nn
 from sslbench.backbones import Backbone
 from sslbench.errors import UserError
 from sslbench.methods.spec import MethodFacts, MethodSettings
+from sslbench.precision import widened
 
 if TYPE_CHECKING:
     from sslbench.transforms.pipeline import View
@@ -120,26 +119,6 @@ class Method(nn.Module):
         features = self.backbone.each([view.images for view in views])
         self.last_features = features[0].detach()
         return features
-
-
-def in_float32(maths: Callable) -> Callable:
-    """Keep a function out of autocast and its tensors (in lists, too) in float32; float64 stays float64."""
-
-    @wraps(maths)
-    def exact(first: Tensor | list[Tensor], *rest: Any, **named: Any) -> Any:
-        device = (first if isinstance(first, Tensor) else first[0]).device.type
-        with torch.autocast(device, enabled=False):
-            return maths(widened(first), *map(widened, rest), **named)
-
-    return exact
-
-
-def widened(value: Any) -> Any:
-    """A tensor, or those in a list, in float32 where it was narrower; anything else as it is."""
-    if isinstance(value, list):
-        return [widened(item) for item in value]
-    narrow = isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16)
-    return value.float() if narrow else value
 
 
 @torch.no_grad()

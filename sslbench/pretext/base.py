@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from sslbench.backbones import Backbone
-from sslbench.methods.base import in_float32
 from sslbench.methods.together import averaged, mine, whole
+from sslbench.precision import in_float32
 from sslbench.pretext.spec import TaskSettings
 from sslbench.transforms.ops.batched import BatchedOperation
 

@@ -13,8 +13,9 @@ from torch.nn.functional import batch_norm
 
 from sslbench.backbones import Backbone
 from sslbench.methods.barlowtwins.settings import FACTS, Settings
-from sslbench.methods.base import Batch, Method, in_float32
+from sslbench.methods.base import Batch, Method
 from sslbench.methods.together import gathered
+from sslbench.precision import in_float32
 
 
 @in_float32

@@ -13,9 +13,10 @@ from lightly.models.modules.heads import BYOLPredictionHead, BYOLProjectionHead
 from torch import Tensor, nn
 
 from sslbench.backbones import Backbone
-from sslbench.methods.base import Batch, Method, in_float32, spread
+from sslbench.methods.base import Batch, Method, spread
 from sslbench.methods.byol.settings import FACTS, Settings
 from sslbench.methods.together import averaged, gathered
+from sslbench.precision import in_float32
 
 
 @in_float32

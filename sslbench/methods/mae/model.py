@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from sslbench.backbones import Backbone
 from sslbench.errors import UserError
-from sslbench.methods.base import Batch, Method, in_float32
+from sslbench.methods.base import Batch, Method
 from sslbench.methods.mae.settings import FACTS, Settings
 from sslbench.methods.together import averaged, mine, whole
+from sslbench.precision import in_float32
 
 
 @in_float32

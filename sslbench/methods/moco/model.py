@@ -17,10 +17,11 @@ from torch.nn.functional import normalize
 
 from sslbench.backbones import Backbone
 from sslbench.errors import UserError
-from sslbench.methods.base import Batch, Method, in_float32, spread, widened
+from sslbench.methods.base import Batch, Method, spread
 from sslbench.methods.moco.groups import in_groups
 from sslbench.methods.moco.settings import FACTS, Settings
 from sslbench.methods.together import averaged, gathered, whole
+from sslbench.precision import in_float32, widened
 
 
 @in_float32

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, cross_entropy, normalize
 
 from sslbench.backbones import Backbone
-from sslbench.methods.base import Batch, Method, in_float32
+from sslbench.methods.base import Batch, Method
 from sslbench.methods.offdiagonal import off_diagonal
 from sslbench.methods.simclr.settings import FACTS, Settings
 from sslbench.methods.together import gathered
+from sslbench.precision import in_float32
 
 
 @in_float32

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from sslbench.backbones import Backbone
 from sslbench.errors import UserError
-from sslbench.methods.base import in_float32
 from sslbench.methods.together import averaged
+from sslbench.precision import in_float32
 from sslbench.pretext.base import Task as Base
 from sslbench.pretext.base import change, classification, draw
 from sslbench.pretext.dcl.settings import Settings

@@ -4,9 +4,9 @@ It covers the given modules and every module of ours that they import, as meanin
 module, and the versions of the libraries that hold losses and backbones. It contains no module names: an import counts
 by the content of what it names, so moving or renaming modules makes nothing stale.
 
-Modules that change no bit of a result are left out: the rooms in WATCHING, and modules that set WATCHES_ONLY. Of
-modules that only declare (DECLARING), whose values are in a cell's settings, only the functions and classes that the
-others call count: adding a method or an operation makes nothing stale.
+Rooms that change no bit of a result are left out (WATCHING). Of modules that only declare (DECLARING), whose values are
+in a cell's settings, only the functions and classes that the others call count: adding a method or an operation makes
+nothing stale.
 """
 
 import ast
@@ -26,29 +26,13 @@ from sslbench import meaning
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = ("lightly", "timm")
 COMPILED = (".c", ".h", ".cpp", ".cu")
-# Directly in sslbench/: a module, or a folder and everything in it.
+# Below sslbench/: a module, or a room and everything in it.
 WATCHING = {
-    "registry",  # what it chooses counts as roots
-    *(
-        "canonical",
-        "cells",
-        "config",
-        "errors",
-        "expand",
-        "interrupts",
-        "job_log",
-        "fingerprint",
-        "meaning",
-        "plan",
-        "preflight",
-        "report_plan",
-        "command",
-        "seal",
-        "sources",
-        "warm",
-    ),
+    *("canonical", "cells", "command", "config", "data.progress", "data.storage", "engine.ledger", "engine.progress"),
+    *("engine.slots", "engine.store", "engine.tensorboard", "errors", "expand", "fingerprint", "interrupts", "job_log"),
+    *("meaning", "plan", "preflight", "registry", "report_plan", "seal", "sources", "transforms.native.check", "warm"),
 }
-DECLARING = {"settings", "spec", "strict"}  # modules of ours, in any folder
+DECLARING = (".settings", ".spec", ".strict")  # ends of modules' names
 DEPTH = 4  # levels of imports by which two modules of equal text are distinguished
 
 
@@ -94,15 +78,15 @@ def _reached(roots: tuple[str, ...]) -> tuple[set[str], set[str]]:
 
 @cache
 def watches(name: str) -> bool:
-    """Whether a module changes no bit of a result."""
-    package, _, rest = name.partition(".")
-    return package == "sslbench" and (rest.partition(".")[0] in WATCHING or _module(name).watches)
+    """Whether a module changes no bit of a result. What the registry chooses counts as roots."""
+    package, *parts = name.split(".")
+    heads = {".".join(parts[:stop]) for stop in range(1, len(parts) + 1)}
+    return package == "sslbench" and not declares(name) and not heads.isdisjoint(WATCHING)
 
 
 def declares(name: str) -> bool:
     """Whether all values of a module stand in a cell's settings."""
-    package, _, rest = name.partition(".")
-    return package == "sslbench" and rest.rpartition(".")[2] in DECLARING
+    return name.startswith("sslbench.") and name.endswith(DECLARING)
 
 
 @cache
@@ -234,7 +218,6 @@ class _Module(NamedTuple):
     asks: list[str]
     calls: list[str]
     imports: list[str]  # modules of ours, and their packages
-    watches: bool
     empty: bool
     sources: str  # SHA-256 of its files as they are
 
@@ -251,8 +234,8 @@ def _module(name: str) -> _Module:
     content = path.read_bytes()
     key = hashlib.sha256(content).hexdigest()
     if path.suffix != ".py":  # templates count as they are
-        return _Module(key, [], [], [], [], [], False, False, key)
-    said, loose, imports, watches, _ = _parsed_once(name, content)
+        return _Module(key, [], [], [], [], [], False, key)
+    said, loose, imports, _ = _parsed_once(name, content)
     digest, uses, asks, calls = said
     compiled = [source.read_bytes() for source in compiled_sources(path)]
     empty = digest == EMPTY and not loose and not compiled
@@ -262,7 +245,7 @@ def _module(name: str) -> _Module:
     found = {_resolved(dotted, name)[0] for dotted in imports} - {None, name}
     dotted = [one.split(".") for one in (*found, name) if "/" not in one]
     found |= {".".join(parts[:stop]) for parts in dotted for stop in range(1, len(parts))}
-    return _Module(digest, uses, loose, asks, calls, sorted(n for n in found if source_file(n)), watches, empty, key)
+    return _Module(digest, uses, loose, asks, calls, sorted(n for n in found if source_file(n)), empty, key)
 
 
 def _pieces(name: str) -> list[meaning.Piece]:

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 # Fields of the syntax tree that carry no meaning or exist in some Python versions only.
 SKIPPED_FIELDS = {"ctx", "kind", "type_comment", "type_ignores", "type_params", "annotation", "returns", "simple"}
-MARKER = "WATCHES_ONLY"
 _OURS = re.compile(r"(\bsslbench(?:\.\w+)+)")  # in a text: a module that something will import by it
 _NO_FIELD = re.compile(r"(\w+\.)?(ClassVar|InitVar|KW_ONLY)\b")  # annotations that a dataclass obeys
 _C_TEXT = r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')"""
@@ -42,7 +41,6 @@ class Module(NamedTuple):
     said: Said
     loose: list[str]  # imports that nothing names: what they do when imported counts
     imports: list[str]  # dotted names, of which some are modules; relative ones begin with dots
-    watches: bool  # says that it changes no bit of a result
 
 
 def module(tree: ast.Module) -> Module:
@@ -50,8 +48,7 @@ def module(tree: ast.Module) -> Module:
     bound, doubtful, loose, imports = _imports(tree)
     text = _Text(bound)
     said = text.of(tree) + "".join(f"\n{name}={text.mark(dotted)}" for name, dotted in doubtful)
-    watches = any(isinstance(s, ast.Assign) and getattr(s.targets[0], "id", "") == MARKER for s in tree.body)
-    return Module(text.said(said), sorted(loose), sorted(imports), watches)
+    return Module(text.said(said), sorted(loose), sorted(imports))
 
 
 def pieces(tree: ast.Module) -> list[Piece]:

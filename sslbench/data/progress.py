@@ -4,8 +4,6 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-WATCHES_ONLY = True  # no bit of a result: fingerprint.py
-
 Progress = Callable[[str], None] | TextIO | None
 
 SECONDS = 10.0  # between two lines of one piece of work

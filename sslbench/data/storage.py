@@ -15,8 +15,6 @@ from typing import BinaryIO, TextIO
 from sslbench.errors import UserError
 from sslbench.interrupts import stop_if_interrupted
 
-WATCHES_ONLY = True  # no bit of a result: fingerprint.py
-
 WAIT_SECONDS = 0.2  # between two looks at a folder that another process holds
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, over quota, over the process's file size limit
 

@@ -18,8 +18,6 @@ from sslbench.engine.devices import Device
 from sslbench.transforms import compiled
 from sslbench.transforms.native import backend
 
-WATCHES_ONLY = True  # no bit of a result: fingerprint.py
-
 PACKAGES = ("torch", "torchvision", "timm", "lightly", "numpy")
 ON_DEVICE = ("augment", "step")  # a GPU works on these while the host goes ahead: its own clock counts
 

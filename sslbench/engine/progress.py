@@ -4,8 +4,6 @@ import sys
 import time
 from typing import TextIO
 
-WATCHES_ONLY = True  # no bit of a result: fingerprint.py
-
 BAR_SECONDS = 1.0  # between refreshes; each one fetches the loss, which waits for the device
 LINE_SECONDS = 30.0
 BAR_WIDTH = 20

@@ -29,8 +29,6 @@ from sslbench.config import Compute
 from sslbench.errors import UserError
 from sslbench.job_log import job_log
 
-WATCHES_ONLY = True  # no bit of a result: fingerprint.py
-
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 FOLDER = "SSLBENCH_GPU_LOCKS"  # environment variable: another folder for the locks, on a local disk
 PAUSE = 0.5  # seconds between two looks at taken cards

@@ -26,8 +26,6 @@ from sslbench.data.storage import file_sha256, set_aside, stands
 from sslbench.errors import UserError, cure, raise_if_passing
 from sslbench.seal import refuse
 
-WATCHES_ONLY = True  # no bit of a result: fingerprint.py
-
 WAIT_SECONDS = 0.5  # between two looks at a lock that another process holds
 
 

@@ -18,8 +18,6 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-WATCHES_ONLY = True  # no bit of a result: fingerprint.py
-
 NOT_CURVES = ("epoch", "step", "images")  # columns of curve.csv that only count
 _START = 1  # SessionLog.START: readers drop what they had read at this step and after it
 

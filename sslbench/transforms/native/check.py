@@ -9,8 +9,6 @@ from sslbench.transforms.native.build import Native
 from sslbench.transforms.ops.crop import RandomResizedCrop
 from sslbench.transforms.ops.resize import picture_by_picture
 
-WATCHES_ONLY = True  # no bit of a result: fingerprint.py
-
 SIZE = 40
 MOST = 1e-4  # of the range [0, 1]: far above rounding, far below any mistake
 OPERATIONS: tuple[tuple[str, dict], ...] = (

@@ -28,9 +28,11 @@ LIBRARIES = ("lightly", "timm")
 COMPILED = (".c", ".h", ".cpp", ".cu")
 # Below sslbench/: a module, or a room and everything in it.
 WATCHING = {
-    *("canonical", "cells", "command", "config", "data.progress", "data.storage", "engine.ledger", "engine.progress"),
-    *("engine.slots", "engine.store", "engine.tensorboard", "errors", "expand", "fingerprint", "interrupts", "job_log"),
-    *("meaning", "plan", "preflight", "registry", "report_plan", "seal", "sources", "transforms.native.check", "warm"),
+    *("canonical", "cells", "command", "composition", "compute", "config", "cost", "data.progress", "data.storage"),
+    *("downstream", "engine.ledger", "engine.progress", "engine.slots", "engine.store", "engine.tensorboard"),
+    *("errors", "expand", "fingerprint", "folding", "interrupts", "job_log", "meaning", "plain", "plan", "preflight"),
+    *("prune", "recipes", "registry", "report_plan", "runlock", "schema", "seal", "sources", "starts"),
+    *("transforms.native.check", "validation", "warm", "warm_server"),
 }
 DECLARING = (".settings", ".spec", ".strict")  # ends of modules' names
 DEPTH = 4  # levels of imports by which two modules of equal text are distinguished

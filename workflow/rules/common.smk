@@ -14,6 +14,7 @@ from sslbench.errors import UserError
 from sslbench.evaluate.spec import APART
 from sslbench.fingerprint import code_digest
 from sslbench.folding import fold
+from sslbench.report import studies
 
 if workflow.is_main_process and (line := runlock.hold()):
     print(f"sslbench: {line}", file=sys.stderr)

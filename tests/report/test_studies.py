@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sslbench import registry
+from sslbench import fingerprint, published, registry
 from sslbench.config import load
 from sslbench.plan import Plan
-from sslbench.report import page, studies
+from sslbench.report import page, studies, verdicts
 from sslbench.transforms.spec import merge
 from tests.report.conftest import plain_tree, right_for
 
@@ -132,6 +132,17 @@ def test_every_hook_answers_a_question_that_the_report_asks() -> None:
         assert all(callable(registry.load(hook)) for of in study.HOOKS.values() for hook in of)
     for question in asked:
         assert re.search(rf"\b{question}\(", studies.__doc__), question
+
+
+def test_a_report_counts_the_code_and_files_of_its_own_studies_alone() -> None:
+    pages = ("sslbench.report.collect", "sslbench.report.page")
+    declared = set(registry.STUDIES.values())
+    for name, others in (("public_figures", declared - {registry.STUDIES["public_figures"]}), (None, declared)):
+        mine = studies.code([name] if name else [])
+        counted = fingerprint.closure(*pages, *(root for root in mine if "/" not in root))
+        assert declared - counted == others
+        assert any(root.endswith("published_public.csv") for root in mine) == bool(name)
+        assert (published.__name__ in counted) == bool(name) and verdicts.__name__ not in counted
 
 
 def test_the_articles_config_on_a_folder_of_the_same_name_has_no_study(tmp_path) -> None:

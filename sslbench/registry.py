@@ -1,4 +1,4 @@
-"""Every method, transform, operation and dataset kind, by name. Strings only: reading this imports nothing.
+"""Every method, transform, operation, dataset kind and study, by name. Strings only: reading this imports nothing.
 
 To add one, write its module and add its line here; config validation, rules, report, docs and tests read this file.
 """
@@ -79,6 +79,13 @@ DATASETS = {
     "folder": "sslbench.data.layouts.folder",
     "shapes": "sslbench.data.layouts.shapes",
     "scenes": "sslbench.data.layouts.scenes",
+}
+
+# name -> module that declares a study of published results (sslbench/report/studies.py): DATASETS, FILES and HOOKS
+STUDIES = {
+    "first_article": "sslbench.studies.first_article",
+    "second_article": "sslbench.studies.second_article",
+    "public_figures": "sslbench.studies.public_figures",
 }
 
 

@@ -9,7 +9,7 @@ from statistics import median
 
 from sslbench.report import limits
 from sslbench.report.content import Block, Paragraph, Span, Text, Verdict, spans
-from sslbench.report.evidence import network
+from sslbench.report.protocols import network
 from sslbench.report.wording import Labels, accuracy, counted, interval, listed, points, share_of
 
 _LEFT = {"stale": "not today's", "missing": "not run yet", "failed": "failed", "set aside": "set aside"}
@@ -184,7 +184,7 @@ def _below_start(report: dict, dataset: str, ranked: list[dict], labels: Labels)
 
 
 def _networks(entry: dict) -> list[tuple]:
-    """What an entry's cells begin from, as evidence.py tells networks apart."""
+    """What an entry's cells begin from, as protocols.py tells networks apart."""
     return [network(one) for one in entry["protocols"]]
 
 

@@ -7,13 +7,19 @@ match (published.py); elsewhere the reason stands as a footnote, and `not run` w
 import math
 
 from sslbench import published, stats
-from sslbench.report.content import Block, Cell, Column, Paragraph, Part, Row, Span, Table, Text
+from sslbench.report.content import Block, Cell, Column, Paragraph, Part, Row, Section, Span, Table, Text
 from sslbench.report.evidence import LIGHTLY_FORM, as_printed, changed
 from sslbench.report.tables import Notes, collapsed
-from sslbench.report.wording import accuracy, cost, counted, difference, listed
+from sslbench.report.wording import Labels, accuracy, cost, counted, difference, listed
 
 _PRINTED = {("imagenette2-160", "LoRot-I"): "LoRot", ("imagewoof", "LoRot-I"): "LoRot", ("nabirds", "LoRot-I"): "LoRot"}
 _STATES = {"stale": "stale", "missing": "missing", "failed": "failed", "set aside": "aside"}
+
+
+def section(report: dict, _: Labels) -> Section:
+    found = parts(report)
+    head = (Paragraph(("What these figures show by themselves: ", Span("docs/findings.md", "code"), "."), "faint"),)
+    return Section("articles", "The first article's tables beside ours", head * bool(found), found, "First article")
 
 
 def parts(report: dict) -> tuple[Part, ...]:

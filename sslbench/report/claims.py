@@ -16,6 +16,7 @@ from sslbench.report.measures import Outcome, Tools
 
 FIRST = "SSL benchmark article, part 1"
 SECOND = "The state of Self-Supervision for Vision"
+_STUDIES = {FIRST: "first_article", SECOND: "second_article"}
 ASSUMED = "by construction, not tested"
 
 
@@ -246,12 +247,33 @@ CLAIMS = (
 )
 
 
-def decide(report: dict, correct: Correct, confidence: float) -> dict:
-    """All verdicts, ready for report.json: {"verdicts": [...], "comparisons": their number, "confidence"}; of
-    a report whose note warns of its figures none, and "why" instead.
+def fields(report: dict, correct: Correct, confidence: float) -> dict:
+    """What report.json holds of the claims."""
+    return {"claims": decide(report, correct, confidence)}
 
-    ``report``: entries, cells, datasets, models, transforms and plan as collect has them; ``correct``: per cell
-    whether each test picture was classified rightly.
+
+def tables(report: dict) -> dict[str, tuple[list[dict], str]]:
+    """The claims' table to download."""
+    return {"claims": (rows(report), "a row per comparison that decides what the articles conclude")}
+
+
+def rows(report: dict) -> list[dict]:
+    """One row per comparison that decides a claim of the articles, or one without figures where there is none."""
+    found = []
+    for claim in (report.get("claims") or {}).get("verdicts", []):
+        head = {key: claim.get(key) for key in ("id", "article", "quote", "scope", "verdict")}
+        for one in claim.get("comparisons") or [{}]:
+            keys = ("about", "effect", "unit", "low", "high", "p", "adjusted", "says", "of")
+            found.append(head | {key: one.get(key) for key in keys})
+    return found
+
+
+def decide(report: dict, correct: Correct, confidence: float) -> dict:
+    """All verdicts on the articles among the report's studies, ready for report.json: {"verdicts": [...],
+    "comparisons": their number, "confidence"}; of a report whose note warns of its figures none, and "why" instead.
+
+    ``report``: studies, entries, cells, datasets, models, transforms and plan as collect has them; ``correct``: per
+    cell whether each test picture was classified rightly.
     """
     if report["plan"].get("note"):
         why = "The note above limits what these figures say, so no sentence of the articles is tested on them."
@@ -265,10 +287,11 @@ def decide(report: dict, correct: Correct, confidence: float) -> dict:
         report=report,
         confidence=confidence,
     )
-    outcomes = [claim.test(tools) for claim in CLAIMS]
+    asked = [claim for claim in CLAIMS if _STUDIES[claim.article] in report["studies"]]
+    outcomes = [claim.test(tools) for claim in asked]
     adjusted = iter(stats.holm([c.p for outcome in outcomes for c in outcome.comparisons]).tolist())
     verdicts = []
-    for claim, outcome in zip(CLAIMS, outcomes, strict=True):
+    for claim, outcome in zip(asked, outcomes, strict=True):
         shown = []
         for comparison in outcome.comparisons:
             p = next(adjusted)

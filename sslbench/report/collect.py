@@ -1,19 +1,19 @@
 """Gathers every cell of a plan into one tidy table (cells.csv) and all that the page shows (report.json).
 
 Reads run.json, ledger.json, linear.json, predictions.parquet, knn.json, health.json, curve.csv, the packs' manifests
-and doctors, and the published ledger. Never reads checkpoints or features, and never asks the clock.
+and doctors, and what the studies of its datasets read (studies.py). Never reads checkpoints or features, and never
+asks the clock.
 """
 
 import io
 import json
-from dataclasses import asdict
 from pathlib import Path
 
-from sslbench import published, stats
+from sslbench import stats
 from sslbench.data import doctor
 from sslbench.errors import UserError
 from sslbench.folding import unfold
-from sslbench.report import claims, downstream, evidence, public, ranking, tidy
+from sslbench.report import downstream, ranking, studies, tidy
 from sslbench.report.files import read_json, write_text
 from sslbench.report.logs import error_line, first_missing, no_pictures, source_folder
 from sslbench.report.reading import loss_parts, read_cell
@@ -26,11 +26,13 @@ _RUN_KEYS = ("parameters", "digest", "code", "versions", "data")
 def collect(plan: dict, results: Path, out_dir: Path) -> None:
     """Write ``out_dir``/cells.csv (one row per cell of ``plan``) and ``out_dir``/report.json.
 
-    Raises UserError where the published ledger cannot be read; a cell's broken or missing files only change its status.
+    Raises UserError where a study's file cannot be read; a cell's broken or missing files only change its status.
     """
     plan = unfold(json.loads(json.dumps(plan)))
     confidence = float(plan.get("confidence") or 0.95)
-    figures, others = published.read(), published.by_place(published.read(published.PUBLIC))
+    about = {"studies": studies.of_run({plan["datasets"][entry["dataset"]]["kind"] for entry in plan["cells"]})}
+    beside = [make(plan, confidence) for make in studies.asked(about, "cells")]
+    tested = studies.asked(about, "tested")
     datasets = {name: _dataset(name, entry, results) for name, entry in sorted(plan["datasets"].items())}
     cells, correct, known = [], {}, {}
     for entry in plan["cells"]:
@@ -41,13 +43,18 @@ def collect(plan: dict, results: Path, out_dir: Path) -> None:
         cell = _cell(entry, found, plan, confidence)
         settings = _settings(entry, found)
         pictures = {"all": datasets[entry["dataset"]]["manifest"].get("count"), "test": cell["n"]}
-        cell["published"] = _published(figures, cell, entry, settings, plan, pictures)
-        cell["public"] = public.of_cell(others, cell, settings, pictures, confidence)
+        for fields in beside:
+            cell |= fields(cell, entry, settings, pictures)
         cell["beside"] = downstream.read(entry, folder, cell)
         cells.append(cell)
-        if ranking.may_rank(cell) or evidence.may_test(cell):
+        if ranking.may_rank(cell) or any(test(cell) for test in tested):
             correct[_name(cell)] = ranking.read_correct(found["predictions"], known)
     entries = ranking.entries(cells, correct, confidence)
+    joined = ranking.joined(cells)
+    for entry in entries:
+        of = joined[tuple(entry["name"])]
+        for fields in studies.asked(about, "entries"):
+            entry |= fields([c for c in of if c["seed"] in entry["used"]] or of)
     for name, dataset in datasets.items():
         dataset["smallest_difference"] = ranking.smallest_difference(entries, name, confidence)
     report = {
@@ -61,10 +68,9 @@ def collect(plan: dict, results: Path, out_dir: Path) -> None:
         "transforms": plan["transforms"],
         "cells": cells,
         "entries": entries,
-        "ledger": [_ledger_row(f) for f in figures],
-        "second_article": [asdict(milestone) for milestone in published.read_second()],
-    }
-    report["claims"] = claims.decide(report, correct, confidence)
+    } | {key: names for key, names in about.items() if names}
+    for fields in studies.asked(report, "fields"):
+        report |= fields(report, correct, confidence)
     report = _finite(report)
     write_text(out_dir / "cells.csv", tidy.text(tidy.cells(report)))
     text = io.StringIO()  # json.dumps would hold every number's own text at once: 1 GB for 10,000 cells
@@ -158,31 +164,6 @@ def _cost(ledger: dict) -> dict:
     }
 
 
-def _published(figures: list, cell: dict, entry: dict, settings: dict, plan: dict, pictures: dict) -> dict:
-    """What the ledger has beside a cell, by metric: a figure with caveats and difference, or the reason for none."""
-    if entry["kind"] == "reference":
-        return {metric: {"reason": "a reference row"} for metric in ("top1", "top5")}
-    transform = plan["transforms"].get(entry["transform"], {"kind": entry["transform"], "overrides": {}})
-    if cell["evaluated_on"] != cell["dataset"]:
-        return {metric: {"reason": f"judged on {cell['evaluated_on']}"} for metric in ("top1", "top5")}
-    if settings.get("transform") != entry["expected"]["settings"].get("transform"):
-        return {metric: {"reason": "the transform has changed since"} for metric in ("top1", "top5")}
-    found = {}
-    for metric in ("top1", "top5"):
-        match = published.beside(figures, settings, transform["overrides"], transform["kind"], metric, pictures)
-        if match.figure is None:
-            found[metric] = {"reason": match.reason}
-            continue
-        ours = cell[metric]["value"] if cell["status"] == "done" else None
-        figure = match.figure
-        found[metric] = {
-            **{key: getattr(figure, key) for key in ("value", "printed", "minutes", "peak_gb", "source", "place")},
-            "caveats": list(match.caveats),
-            "difference": None if ours is None else ours - figure.value,
-        }
-    return found
-
-
 def _dataset(name: str, entry: dict, results: Path) -> dict:
     """A dataset's entry with the manifest and the doctor's findings of its pack, {} where it is not packed.
 
@@ -228,24 +209,6 @@ def _findings(pack: Path, split: str | None) -> dict:
 def _some(items: list | None, most: int) -> dict:
     """A list's length and its first items: 10,000 unreadable names are nobody's reading."""
     return {"count": len(items or []), "first": (items or [])[:most]}
-
-
-def _ledger_row(figure: published.Figure) -> dict:
-    keys = (
-        "source",
-        "place",
-        "dataset",
-        "dataset_sources",
-        "model",
-        "method",
-        "options",
-        "transform",
-        "metric",
-        "value",
-    )
-    more = ("printed", "minutes", "peak_gb", "backbone", "input_size", "epochs", "batch_size")
-    more += ("transform_as_printed", "test_pictures")
-    return {key: getattr(figure, key) for key in keys + more}
 
 
 def cell_folder(entry: dict, results: Path) -> Path:

@@ -250,11 +250,10 @@ class Code:
 
 @dataclass(frozen=True)
 class Folded:
-    """Blocks that a reader opens when wanted. ``paper``: printed whether open or not."""
+    """Blocks that a reader opens when wanted."""
 
     summary: str
     blocks: tuple["Block", ...]
-    paper: bool = False
     kind: str = field(default="folded", init=False)
 
 

@@ -1,7 +1,7 @@
 """What a reader takes along: every figure as CSV and JSON, inside the page, so that the page stays one file.
 
-cells.csv, entries.csv and claims.csv stand there as they are. One archive holds them, the same as JSON, and each table
-of the page as it is shown. docs/tables.md says what the columns hold.
+cells.csv, entries.csv and the tables of studies stand there as they are. One archive holds them, the same as JSON, and
+each table of the page as it is shown. docs/tables.md says what the columns hold.
 """
 
 import io
@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Container, Iterable, Iterator
 from pathlib import PurePath
 
-from sslbench.report import tidy
+from sslbench.report import studies, tidy
 from sslbench.report.content import Block, File, Files, Paragraph, Section, Span, Table, Text, spans
 from sslbench.report.wording import listed
 
@@ -25,8 +25,10 @@ def blocks(report: dict, sections: Iterable[Section]) -> tuple[Block, ...]:
     """The downloads of a page that is made of ``report`` and ``sections``."""
     if not report["cells"]:
         return ()
-    found = {name: make(report) for name, make in _TABLES.items()}
-    kept = {name: rows for name, rows in found.items() if rows}
+    found = {name: (make(report), told) for name, (make, told) in _TABLES.items()}
+    for tables in studies.asked(report, "tables"):
+        found |= tables(report)
+    kept = {name: rows for name, (rows, _) in found.items() if rows}
     collected = _collected(report)
     texts = {name: _bytes(tidy.text(rows)) for name, rows in kept.items()}
     large = {name: f"{name}.csv ({len(text) / 1e6:.1f} MB)" for name, text in texts.items() if len(text) > EMBEDDED}
@@ -34,7 +36,9 @@ def blocks(report: dict, sections: Iterable[Section]) -> tuple[Block, ...]:
     inside = {name: rows for name, rows in kept.items() if not (left_out and name == "cells")}
     archive = _archive(inside, large, sections)
     items = [
-        File(f"{name}.csv", _TOLD[name], "text/csv;charset=utf-8", text, f"{collected}/{name}.csv" * (name == "cells"))
+        File(
+            f"{name}.csv", found[name][1], "text/csv;charset=utf-8", text, f"{collected}/{name}.csv" * (name == "cells")
+        )
         for name, text in texts.items()
         if name not in large
     ]
@@ -127,9 +131,10 @@ def _collected(report: dict) -> str:
     return str(PurePath(report["cells"][0]["folder"]).parents[3] / "collected" / report["plan"]["name"])
 
 
-_TABLES = {"cells": tidy.cells, "entries": tidy.entries, "claims": tidy.claims}
-_TOLD = {
-    "cells": "a row per dataset, model, transform and seed",
-    "entries": "a row per dataset, model and transform, over its seeds: ranks, ties, differences to the best",
-    "claims": "a row per comparison that decides what the articles conclude",
+_TABLES = {
+    "cells": (tidy.cells, "a row per dataset, model, transform and seed"),
+    "entries": (
+        tidy.entries,
+        "a row per dataset, model and transform, over its seeds: ranks, ties, differences to the best",
+    ),
 }

@@ -13,9 +13,7 @@ import numpy
 import pandas
 
 from sslbench import published, registry
-
-NETWORK = ("backbone", "backbone_options", "input_size")  # of a protocol: what an untrained start agrees in
-PROTOCOL = (*NETWORK, "epochs", "batch_size", "precision")  # all that one holds; see collect
+from sslbench.report.protocols import PROTOCOL, network
 
 LIGHTLY_FORM = "lightly-1.2"  # VICRegL's, and that of the first article's figures
 
@@ -68,11 +66,6 @@ class Block:
     def reference(self, model: str, kind: str | None = None) -> Entry | None:
         found = (e for e in self.entries if e.reference and e.method == model and kind in (None, e.kind))
         return next(found, None)
-
-
-def network(protocol: Mapping) -> tuple:
-    """What a cell of this protocol begins from; equal for those that have one untrained start."""
-    return tuple(protocol[key] for key in NETWORK)
 
 
 def may_test(cell: dict) -> bool:
@@ -155,7 +148,9 @@ def _entry(report: dict, raw: dict, correct: Correct, figures: list, judges: dic
     recipe = overrides.pop("recipe", {})
     options = overrides if method in registry.REFERENCES else changed(method, overrides)
     kind = report["transforms"].get(transform, {"kind": transform, "overrides": {}})
-    beside = raw["published"]["top1"]
+    beside = (
+        raw["published"]["top1"] if "published" in raw else {"reason": ""}
+    )  # the first article's, where it is asked
     return Entry(
         name=(dataset, model, transform),
         method=method,

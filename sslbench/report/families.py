@@ -1,83 +1,26 @@
-"""The families of self-supervision that the first article lists, and which of them each of our methods belongs to.
+"""Which family of self-supervision each model belongs to, in our words or those of a study."""
 
-The article's list stands in its section "What is self-supervised learning?"; it says of itself that it is not complete.
-"""
-
-from functools import cache
-
-from sslbench import registry
-from sslbench.report.content import Cell, Span
+from sslbench.report import studies
+from sslbench.report.content import Cell
 from sslbench.report.wording import listed
-
-# In the article's order: name in a table, and why there is none where no method here is of it.
-ARTICLE = {
-    "contrastive": "",
-    "autoencoder": "",
-    "generative model": "GANs and VAEs learn to make pictures, and none is built in",
-    "multitask": "a method with pretext tasks beside it (auxiliary) would be one",
-    "predictive coding": "it predicts the next frame or word, and these are single pictures",
-    "non-contrastive": "",
-}
-
-# MethodFacts.family -> the article's; None: not on its list
-_OURS = {
-    "contrastive": "contrastive",
-    "non-contrastive": "non-contrastive",
-    "clustering": "non-contrastive",  # it compares no pictures with each other
-    "distillation": "non-contrastive",
-    "generative": "autoencoder",  # by reconstruction: MAE
-    "predictive": "predictive coding",
-    "pretext": None,  # one task made from the picture itself
-    "reference": None,
-}
-
-
-def of_article(model: dict) -> str | None:
-    """The article's family of a model of the report; None where it is not on the article's list."""
-    if _tasks(model):
-        return "multitask"
-    return _OURS.get(model["family"])
-
-
-def _tasks(model: dict) -> list[str]:
-    """The pretext tasks beside a model's method; one of weight 0 is none."""
-    asked = (model.get("options") or {}).get("auxiliary") or {}
-    return sorted(task for task, options in asked.items() if (options or {}).get("weight", 1) != 0)
 
 
 def cell(report: dict, name: str) -> Cell:
-    """The family of a model of the report: the article's, and ours where that says more."""
-    return _cell(report["models"][name])
+    """The family of a model of the report."""
+    model = report["models"][name]
+    of = studies.asked(report, "family")
+    return of[0](model) if of else Cell((own(model),))
 
 
-def of_method(method: str) -> Cell:
-    """The family of a registered method, as ``cell``."""
-    return _cell({"family": registry.load(f"{registry.METHODS[method]}.settings").FACTS.family})
+def own(model: dict) -> str:
+    """A model's family, with the pretext tasks that are trained beside it."""
+    family = model["family"]
+    if beside := tasks(model):
+        return f"{family} with {listed(beside)}"
+    return f"{family} task" if family == "pretext" else family
 
 
-def _cell(model: dict) -> Cell:
-    own, article = model["family"], of_article(model)
-    if article == "multitask":
-        return Cell((article, Span(f"{own} with {listed(_tasks(model))}", "faint")))
-    if article is None or article == own:
-        return Cell((f"{own} task" if own == "pretext" else own,))
-    return Cell((article, Span(own, "faint")))
-
-
-def without_row(report: dict, names: list[str]) -> str:
-    """One line: the article's families that none of the models ``names`` belongs to, each with the reason."""
-    present = {of_article(report["models"][name]) for name in names}
-    told = []
-    for family, why in ARTICLE.items():
-        if family not in present:
-            known = _methods(family)
-            verb = "is" if len(known) == 1 else "are"
-            told.append(f"{family} ({f'{listed(known)} {verb} not in this grid' if known else why})")
-    return f"Families of the first article without a row here: {listed(told)}." if told else ""
-
-
-@cache
-def _methods(family: str) -> list[str]:
-    """The titles of the registered methods of one of the article's families."""
-    facts = [registry.load(f"{module}.settings").FACTS for module in registry.METHODS.values()]
-    return [fact.title for fact in facts if _OURS.get(fact.family) == family]
+def tasks(model: dict) -> list[str]:
+    """The pretext tasks beside a model's method; one of weight 0 is none."""
+    asked = (model.get("options") or {}).get("auxiliary") or {}
+    return sorted(task for task, options in asked.items() if (options or {}).get("weight", 1) != 0)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sslbench import published
 from sslbench.published import Figure, Milestone
 from sslbench.report import findings_costs, findings_sets, markdown
-from sslbench.report.content import Block, Code, Folded, Page, Paragraph, Part, Section, Table
+from sslbench.report.content import Block, Code, Page, Paragraph, Part, Section, Table
 from sslbench.report.verdicts import coded
 
 
@@ -56,18 +56,9 @@ def findings(figures: list[Figure], second: list[Milestone]) -> list[Finding]:
 
 
 def parts() -> tuple[Part, ...]:
-    """The findings as parts of a report's section."""
+    """The findings as parts of a section."""
     found = findings(published.read(), published.read_second())
     return tuple(Part(f"{number}. {one.title}", one.blocks()) for number, one in enumerate(found, start=1))
-
-
-def beside(report: dict) -> tuple[Part, ...]:
-    """As ``parts``, where a dataset of the report is one of those that the figures are of; folded, for later."""
-    sources = {source for figure in report["ledger"] for source in figure["dataset_sources"]}
-    if not any(dataset["source"] in sources for dataset in report["datasets"].values()):
-        return ()
-    folded = tuple(Folded(part.title, part.blocks, paper=True) for part in parts())
-    return (Part(f"{len(folded)} findings, each with its arithmetic", folded),)
 
 
 def page() -> Page:

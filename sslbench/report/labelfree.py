@@ -7,7 +7,7 @@ from sslbench.agreement import FEWEST, Agreement, agree
 from sslbench.report import families
 from sslbench.report.content import Block, Cell, Column, Paragraph, Points, Row, Table, Text
 from sslbench.report.downstream import grouped, heading, marks
-from sslbench.report.evidence import network
+from sslbench.report.protocols import network
 from sslbench.report.wording import ABSENT, Labels, accuracy, cost, counted
 from sslbench.stats import holm
 

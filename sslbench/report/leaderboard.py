@@ -6,10 +6,10 @@ It stands by dataset and rank, and is read so without scripts; the page's script
 from collections import Counter
 
 from sslbench import across as datasets_together
-from sslbench.report import families, limits
+from sslbench.report import families, limits, studies
 from sslbench.report.content import Block, Cell, Column, Paragraph, Part, Row, Span, Table, Text
 from sslbench.report.tables import Notes, collapsed, suspicious
-from sslbench.report.wording import ABSENT, Labels, accuracy, counted, difference, interval, listed, share_of
+from sslbench.report.wording import ABSENT, Labels, accuracy, counted, interval, listed, share_of
 
 _FRESH = {"done": ("current", "current"), "stale": ("not today's", "stale"), "missing": ("not run yet", "missing"),
           "failed": ("failed", "failed"), "set aside": ("set aside", "aside")}  # fmt: skip
@@ -22,7 +22,8 @@ def leaderboard(report: dict, labels: Labels) -> tuple[Block, ...]:
     if not entries:
         return ()
     axes, notes = _axes(entries), Notes()
-    shown = [part for part in _PARTS if part.wanted(entries)]
+    more = [figure for columns in studies.asked(report, "leaderboard") for figure in columns()]
+    shown = [part for part in (*_FIGURES, *more, _FAMILY) if part.wanted(entries)]
     columns = [Column("Model", "text", choice=True), *(part.column(axes, entries) for part in shown)]
     rows = []
     for entry in entries:
@@ -119,17 +120,28 @@ def _over_all(found: datasets_together.Across, left_out: int, level: float) -> s
     return text + " Datasets count as independent, and as a sample of those that one cares about."
 
 
-class _Figure:
+# A column of which nothing is known anywhere is left out; those without a line here always stand.
+_KNOWN = {
+    "Top-5": lambda e: e["top5"]["value"] is not None,
+    "kNN": lambda e: e["knn"],
+    "Images/s": lambda e: e.get("images_per_second") is not None,
+    "Energy": lambda e: e.get("energy_joules") is not None,
+}
+
+
+class Figure:
     """A column: when it is shown, its heading, and what an entry has in it."""
 
-    def __init__(self, title: str, cell: object, kind: str = "number", hint: str = "", **more: bool) -> None:
+    def __init__(
+        self, title: str, cell: object, kind: str = "number", hint: str = "", known: object = None, **more: bool
+    ) -> None:
         self.title, self.kind, self.hint, self.more, self._cell = title, kind, hint, more, cell
+        self._known = known or _KNOWN.get(title)  # what an entry has where anything is known of it
 
     def wanted(self, entries: list[dict]) -> bool:
         if self.title == "Dataset":
             return len({e["name"][0] for e in entries}) > 1
-        has = _KNOWN.get(self.title)
-        return has is None or any(has(entry) for entry in entries)
+        return self._known is None or any(self._known(entry) for entry in entries)
 
     def column(self, axes: dict[str, tuple[float, float]], entries: list[dict]) -> Column:
         hint = "scale by dataset" if self.title == "Interval" and len(axes) > 1 else self.hint
@@ -229,48 +241,21 @@ def _state(entry: dict, report: dict, labels: Labels, notes: Notes, _: object) -
     return Cell(tuple(lines), notes=tuple(numbers), order=float(_severity(entry)))
 
 
-def _published(entry: dict, report: dict, labels: Labels, notes: Notes, _: object) -> Cell:
-    figure = entry["published"]["top1"]
-    if entry["kind"] == "reference":
-        return Cell((ABSENT,), "absent")
-    if "reason" in figure:
-        return Cell((ABSENT,), "absent", notes=(notes.number(f"No published figure: {figure['reason']}."),))
-    caveats = "; ".join(figure["caveats"])
-    told = f"{figure['source']}, {figure['place']}." + (
-        f" Left open there, or different here: {caveats}." if caveats else ""
-    )
-    own = figure["difference"]
-    lines = (figure["printed"],) if own is None else (figure["printed"], difference(own))
-    return Cell(lines, notes=(notes.number(told),), order=own)
-
-
-_PARTS = (
-    _Figure("Transform", lambda e, *_: Cell((e["name"][2],)), "text", choice=True),
-    _Figure("Dataset", lambda e, report, labels, *_: Cell((labels.dataset(e["name"][0]),)), "text", choice=True),
-    _Figure("Rank", _rank, hint="possible"),
-    _Figure("Top-1", _top1),
-    _Figure("Interval", _interval, "text"),
-    _Figure("Top-5", _top5, spare=True),
-    _Figure("kNN", _knn, hint="top-1"),
-    _Figure("Minutes", _minutes, hint="pretraining"),
-    _Figure("Images/s", _speed, spare=True),
-    _Figure("Peak GB", _memory, spare=True),
-    _Figure("Energy", _energy, hint="kJ", spare=True),
-    _Figure("State", _state, "text", hint="health, freshness"),
-    _Figure("Published", _published, hint="ours − it"),
-    _Figure(
-        "Family", lambda e, report, *_: families.cell(report, e["name"][1]), "text", choice=True, spare=True
-    ),
+_FIGURES = (
+    Figure("Transform", lambda e, *_: Cell((e["name"][2],)), "text", choice=True),
+    Figure("Dataset", lambda e, report, labels, *_: Cell((labels.dataset(e["name"][0]),)), "text", choice=True),
+    Figure("Rank", _rank, hint="possible"),
+    Figure("Top-1", _top1),
+    Figure("Interval", _interval, "text"),
+    Figure("Top-5", _top5, spare=True),
+    Figure("kNN", _knn, hint="top-1"),
+    Figure("Minutes", _minutes, hint="pretraining"),
+    Figure("Images/s", _speed, spare=True),
+    Figure("Peak GB", _memory, spare=True),
+    Figure("Energy", _energy, hint="kJ", spare=True),
+    Figure("State", _state, "text", hint="health, freshness"),
 )  # fmt: skip
-
-# A column of which nothing is known anywhere is left out; those without a line here always stand.
-_KNOWN = {
-    "Top-5": lambda e: e["top5"]["value"] is not None,
-    "kNN": lambda e: e["knn"],
-    "Images/s": lambda e: e.get("images_per_second") is not None,
-    "Energy": lambda e: e.get("energy_joules") is not None,
-    "Published": lambda e: e["kind"] == "grid" and "reason" not in e["published"]["top1"],
-}
+_FAMILY = Figure("Family", lambda e, report, *_: families.cell(report, e["name"][1]), "text", choice=True, spare=True)
 
 
 def _order(report: dict) -> object:

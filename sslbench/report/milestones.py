@@ -1,15 +1,27 @@
 """The second article's figures as a table of their own, for the methods of it that a grid has."""
 
-from sslbench.report import families
-from sslbench.report.content import Block, Cell, Column, Paragraph, Row, Span, Table, Text
+from dataclasses import asdict
+
+from sslbench import published
+from sslbench.report.content import Block, Cell, Column, Paragraph, Row, Section, Span, Table, Text
 from sslbench.report.tables import Notes
 from sslbench.report.wording import ABSENT, Labels, accuracy, interval
+from sslbench.studies import families
+
+
+def fields(*_: object) -> dict:
+    """What report.json holds of the second article."""
+    return {"second_article": [asdict(milestone) for milestone in published.read_second()]}
+
+
+def section(report: dict, labels: Labels) -> Section:
+    return Section("milestones", "The second article's figures", table(report, labels), (), "Second article")
 
 
 def table(report: dict, labels: Labels) -> tuple[Block, ...]:
     """Method, family, what the article printed, what its source says, and our best; empty where no method is shared."""
     methods = {model["method"] for model in report["models"].values()}
-    shared = [figure for figure in report.get("second_article") or [] if figure["method"] in methods]
+    shared = [figure for figure in report["second_article"] if figure["method"] in methods]
     if not shared:
         return ()
     notes, rows = Notes(), []

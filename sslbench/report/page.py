@@ -10,26 +10,22 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sslbench.report import (
-    articles,
     composition,
     diagnostics,
     downloads,
     downstream,
-    findings,
     labelfree,
     leaderboard,
     limits,
     maps,
     markdown,
-    milestones,
     pictures,
     provenance,
-    public,
     stills,
     strips,
+    studies,
     tables,
     vega,
-    verdicts,
 )
 from sslbench.report.answer import answer
 from sslbench.report.charts import cost, curves, forest, heat, resources
@@ -39,11 +35,9 @@ from sslbench.report.wording import Labels
 
 _MEMORY = (
     "Minutes are those of pretraining, from the ledger. GB are 10⁹ bytes: peak memory that torch allocated on the GPU, "
-    "or, marked RSS, the process's peak resident set where it ran on the CPU. The article's Go are most likely GiB "
-    "(1.074 GB)."
+    "or, marked RSS, the process's peak resident set where it ran on the CPU."
 )
 _SOURCES = ("light.css", "dark.css", "style.css", "page.js")
-_INTRODUCED = ("accuracy", "claims")  # sections whose blocks say nothing without their parts
 _RANKS = (
     "Entries of a column that share a rank cannot be told apart from the best of them; the shaded ones share rank 1. "
     "The rows at the bottom are references, counted apart and not ranked."
@@ -83,7 +77,7 @@ def build(report: dict, gallery: dict, album: dict | None = None) -> Page:
         (
             n,
             tables.accuracy_tables(models, n, labels)
-            + public.table(report, n, labels)
+            + tuple(block for more in studies.asked(report, "accuracy") for block in more(report, models, n, labels))
             + heat.heat_chart(models, n, labels),
         )
         for n in names
@@ -94,6 +88,7 @@ def build(report: dict, gallery: dict, album: dict | None = None) -> Page:
     learning = [(n, curves.curve_charts(models, n, labels)) for n in names]
     beside = [(n, downstream.tables(models, n, labels)) for n in names]
     unlabelled = [(n, labelfree.blocks(report, n, labels)) for n in names]
+    remarks = "".join(more(report) for more in studies.asked(report, "remarks"))
     sections = [
         Section(
             "leaderboard", "Leaderboard", leaderboard.leaderboard(best, labels), leaderboard.across(report, labels)
@@ -101,7 +96,7 @@ def build(report: dict, gallery: dict, album: dict | None = None) -> Page:
         Section(
             "accuracy",
             "Accuracy",
-            (Paragraph(f"{_RANKS} {_MEMORY}{tables.rotations(report)}", "faint"),),
+            (Paragraph(f"{_RANKS} {_MEMORY}{remarks}", "faint"),),
             _parts(accuracy, labels),
         ),
         Section("paired", "Differences to the best", (), _parts(paired, labels)),
@@ -113,16 +108,7 @@ def build(report: dict, gallery: dict, album: dict | None = None) -> Page:
             tuple(Part(*found) for found in composition.composition(report, labels)),
         ),
         Section("sweep", "By parameter", (), tuple(Part(t, b) for t, b in diagnostics.sweep(report, labels))),
-        Section("articles", "The first article's tables beside ours", (), articles.parts(report), "First article"),
-        Section(
-            "claims",
-            "What the articles conclude, tested",
-            verdicts.method(report),
-            verdicts.parts(report),
-            "Claims, tested",
-        ),
-        Section("findings", "The articles' figures by themselves", (), findings.beside(report), "Their figures"),
-        Section("milestones", "The second article's figures", milestones.table(report, labels), (), "Second article"),
+        *(section(report, labels) for section in studies.asked(report, "sections")),
         Section("transforms", "What the transforms do", (), pictures.transforms(report, gallery), "Transforms"),
         Section("features", "Neighbours and health", (), _parts(features, labels)),
         Section("pictures", "What the models see", (), pictures.seen(report, album or {}, labels), "Pictures"),
@@ -135,7 +121,6 @@ def build(report: dict, gallery: dict, album: dict | None = None) -> Page:
     sections = limits.told(report, sections)
     sections.append(Section("downloads", "Downloads", downloads.blocks(report, sections)))
     plan = report["plan"]
-    untested = ("claims",) if (report.get("claims") or {}).get("why") else ()
     return Page(
         title=plan.get("title") or plan["name"],
         name=plan["name"],
@@ -144,7 +129,8 @@ def build(report: dict, gallery: dict, album: dict | None = None) -> Page:
         sections=tuple(
             section
             for section in sections
-            if section.parts or (section.blocks and (section.anchor not in _INTRODUCED or section.anchor in untested))
+            # What stands at the head of the accuracies says nothing without them.
+            if section.parts or (section.blocks and section.anchor != "accuracy")
         ),
         sheets=strips.page_sheets(album or {}),
         foot=provenance.foot(report),

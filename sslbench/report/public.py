@@ -3,7 +3,7 @@
 Nothing is shown of a run that none of them matches.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
 from sslbench import published, stats
@@ -13,6 +13,26 @@ from sslbench.report.tables import Notes
 from sslbench.report.wording import Labels, accuracy, counted, difference, interval
 
 MOST = 20  # rows of one dataset's table
+
+
+def cells(_: dict, confidence: float) -> Callable[[dict, dict, dict, dict], dict]:
+    """A function that finds what stands beside a cell."""
+    figures = published.by_place(published.read(published.PUBLIC))
+    return lambda cell, _, settings, pictures: {"public": of_cell(figures, cell, settings, pictures, confidence)}
+
+
+def cell_columns(cell: dict) -> dict:
+    """Columns of a row of cells.csv."""
+    row = {}
+    for one in cell["public"]:
+        name, theirs = f"public_{one['figure']['metric']}", one["figure"]["value"]
+        row |= {name: theirs, f"{name}_difference": one["ours"]["value"] - theirs}
+    return row
+
+
+def blocks(report: dict, _: dict, dataset: str, labels: Labels) -> tuple[Block, ...]:
+    """``table``, of all that the run has."""
+    return table(report, dataset, labels)
 
 
 def of_cell(figures: Mapping, cell: dict, settings: Mapping, pictures: dict, confidence: float) -> list[dict]:

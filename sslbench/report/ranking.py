@@ -37,16 +37,22 @@ def read_correct(predictions: Path, known: dict[bytes, pandas.MultiIndex] | None
     return pandas.Series((table["label"] == table["top1"]).to_numpy(), known[named])
 
 
+def joined(cells: list[dict]) -> dict[tuple[str, str, str], list[dict]]:
+    """The cells of each entry, over its seeds, in the plan's order."""
+    found: dict[tuple[str, str, str], list[dict]] = {}
+    for cell in cells:
+        found.setdefault((cell["dataset"], cell["model"], cell["transform"]), []).append(cell)
+    return found
+
+
 def entries(cells: list[dict], correct: dict[Name, pandas.Series], confidence: float) -> list[dict]:
     """Cells joined over seeds, in the plan's order, with their ranks in the dataset and in the dataset's transform.
 
     A ranked entry with several seeds is ranked on their mean, and its comparisons speak of other seeds and pictures.
     """
-    joined: dict[tuple[str, str, str], list[dict]] = {}
-    for cell in cells:
-        joined.setdefault((cell["dataset"], cell["model"], cell["transform"]), []).append(cell)
-    found = {name: _entry(name, group, confidence) for name, group in joined.items()}
-    sets = {name: right_of(joined[name], correct) for name, entry in found.items() if entry["ranked"]}
+    groups = joined(cells)
+    found = {name: _entry(name, group, confidence) for name, group in groups.items()}
+    sets = {name: right_of(groups[name], correct) for name, entry in found.items() if entry["ranked"]}
     sets = {name: pictures for name, pictures in sets.items() if pictures[1].size}
     for name, (_, right) in sets.items():
         parts = seeds.split(right, confidence)
@@ -95,18 +101,15 @@ def _entry(name: tuple[str, str, str], cells: list[dict], confidence: float) -> 
         "classes": measured[0]["classes"] if measured else None,
         "knn": _mean_knn(measured),
         "health": {
-            key: _mean([c["health"].get(key) for c in used]) for key in ("channel_std", "effective_rank", "rank_share")
+            key: mean([c["health"].get(key) for c in used]) for key in ("channel_std", "effective_rank", "rank_share")
         }
         | {"features": next((c["health"].get("features") for c in used if c["health"].get("features")), None)},
-        "minutes": _mean([c["cost"]["minutes"] for c in measured]),
+        "minutes": mean([c["cost"]["minutes"] for c in measured]),
         "peak_gb": max((c["cost"]["peak_gb"] for c in measured if c["cost"]["peak_gb"]), default=None),
         "memory": next((c["cost"]["memory"] for c in measured if c["cost"]["memory"]), None),
-        "images_per_second": _mean([c["cost"].get("images_per_second") for c in measured]),
-        "energy_joules": _mean([c["cost"].get("energy_joules") for c in measured]),
+        "images_per_second": mean([c["cost"].get("images_per_second") for c in measured]),
+        "energy_joules": mean([c["cost"].get("energy_joules") for c in measured]),
         "devices": sorted({str(c["made"]["device"]) for c in measured if c["made"]["device"]}),
-        "published": {
-            metric: _published([c["published"][metric] for c in measured or cells]) for metric in ("top1", "top5")
-        },
         "column_rank": None,
         "column_tied": None,
         "column_of": 0,
@@ -199,20 +202,14 @@ def _joined(shares: list[dict], confidence: float) -> dict:
 
 def _mean_knn(cells: list[dict]) -> dict:
     ks = sorted({k for c in cells for k in c["knn"]}, key=int)
-    return {k: {m: _mean([c["knn"].get(k, {}).get(m) for c in cells]) for m in ("top1", "top5")} for k in ks}
-
-
-def _published(found: list[dict]) -> dict:
-    """What stands beside an entry: its seeds' mean difference, where the protocol matches for all of them."""
-    if any("reason" in figure for figure in found):
-        return next(figure for figure in found if "reason" in figure)
-    return found[0] | {"difference": _mean([figure["difference"] for figure in found])}
+    return {k: {m: mean([c["knn"].get(k, {}).get(m) for c in cells]) for m in ("top1", "top5")} for k in ks}
 
 
 def _distinct(protocols: list[dict]) -> list[dict]:
     return [one for i, one in enumerate(protocols) if one not in protocols[:i]]
 
 
-def _mean(values: list) -> float | None:
+def mean(values: list) -> float | None:
+    """Of the finite numbers among ``values``; None where there are none."""
     numbers = [v for v in values if isinstance(v, int | float) and v == v]
     return fmean(numbers) if numbers else None

@@ -1,12 +1,8 @@
-"""The article's tables in their own shape, one per dataset: models down, transforms across; what stands beside them."""
+"""Accuracies as tables, one per dataset: models down, transforms across."""
 
-from math import sqrt
-from statistics import NormalDist
-
-from sslbench.report import families
+from sslbench.report import families, studies
 from sslbench.report.content import Block, Cell, Column, Paragraph, Row, Span, Table, Text
-from sslbench.report.wording import ABSENT, Labels, accuracy, cost, counted, difference, interval, listed, share_of
-from sslbench.transforms import baseline
+from sslbench.report.wording import ABSENT, Labels, accuracy, cost, counted, interval, share_of
 
 MANY_TRANSFORMS = 8  # above this a table with one column for each is no longer read across
 _MANY_CLASSES = 20  # above this, top-5 says something that top-1 does not
@@ -32,8 +28,7 @@ class Notes:
 
 def accuracy_tables(report: dict, dataset: str, labels: Labels) -> tuple[Block, ...]:
     """Accuracy per model and transform with interval, minutes, memory, rank and marks; top-5 where classes are many."""
-    entries = {tuple(e["name"][1:]): e for e in report["entries"] if e["name"][0] == dataset}
-    grid = {key: e for key, e in entries.items() if e["kind"] == "grid"}
+    entries, grid = of_dataset(report, dataset)
     if not any(e["probed"] for e in entries.values()):
         return ()  # nothing is labelled there
     transforms = list(dict.fromkeys(t for _, t in grid))
@@ -43,8 +38,8 @@ def accuracy_tables(report: dict, dataset: str, labels: Labels) -> tuple[Block, 
             f"{labels.dataset(dataset)}: {len(transforms)} transforms are too many to stand side by side. Each figure, "
             f"with its interval and its cost, stands in the leaderboard{_uniform(grid)}."
         )
-        return Paragraph(text), *_families(report, models)
-    metrics = _metrics(report, dataset)
+        return (Paragraph(text),)
+    metrics = metrics_of(report, dataset)
     notes = Notes()
     columns = _heads(transforms, metrics, bool(_uniform(grid)))
     rows, differing = [], _differing(grid)
@@ -52,36 +47,25 @@ def accuracy_tables(report: dict, dataset: str, labels: Labels) -> tuple[Block, 
         of_model = [grid.get((model, t)) for t in transforms]
         protocol = _of_row([e for e in of_model if e])
         more = tuple(Span(str(protocol[key]), "faint") for key in ("backbone", "precision") if key in differing)
-        cells = [_model(labels.model(model), model, more), families.cell(report, model), *_protocol(protocol)]
+        cells = [heading(labels.model(model), model, more), families.cell(report, model), *_protocol(protocol)]
         for entry in of_model:
             cells += [_figure(entry, metric, notes, protocol) for metric in metrics]
         rows.append(Row(tuple(cells)))
     rows += _references(report, entries, transforms, metrics, labels, notes)
-    rows += _published_best(report, dataset, transforms, metrics, labels)
+    for more in studies.asked(report, "rows"):
+        rows += more(report, dataset, transforms, metrics, labels)
     n = max((e["n"] or 0 for e in entries.values()), default=0)
     counted_n = f", {n:,} test pictures" if n else ""
     what = "Top-1 and top-5 accuracy" if len(metrics) == 2 else "Top-1 accuracy"
     probe = f"{what} of a linear probe on the frozen backbone, last epoch{counted_n}{_uniform(grid)}"
     caption = f"{labels.dataset(dataset)}: {probe}"
-    table = Table(caption, columns, tuple(rows), tuple(notes.texts))
-    return (table, *_families(report, models), *_beside(report, dataset, grid, metrics, labels))
+    return (Table(caption, columns, tuple(rows), tuple(notes.texts)),)
 
 
-def rotations(report: dict) -> str:
-    """What a baseline column's rotation is, which the article names without a probability; "" without such a column."""
-    usual = baseline.Settings().rotate.p
-    told = [
-        f" {name} turns a view by 90 degrees with probability {p:g}: the article only lists a rotation, and this is "
-        "our reading of that word; lightly's default is 0."
-        for name, one in report["transforms"].items()
-        if one["kind"] == "baseline" and (p := (one.get("overrides") or {}).get("rotate", {}).get("p", usual)) > 0
-    ]
-    return "".join(told)
-
-
-def _families(report: dict, models: list[str]) -> tuple[Block, ...]:
-    line = families.without_row(report, models)
-    return (Paragraph(line, "faint"),) if line else ()
+def of_dataset(report: dict, dataset: str) -> tuple[dict, dict]:
+    """A dataset's entries by (model, transform): all, and those of the grid."""
+    entries = {tuple(e["name"][1:]): e for e in report["entries"] if e["name"][0] == dataset}
+    return entries, {key: e for key, e in entries.items() if e["kind"] == "grid"}
 
 
 def _heads(transforms: list[str], metrics: tuple[str, ...], uniform: bool) -> tuple[Column, ...]:
@@ -99,7 +83,7 @@ def _heads(transforms: list[str], metrics: tuple[str, ...], uniform: bool) -> tu
     return tuple(heads)
 
 
-def _model(label: str, name: str, more: tuple[Span, ...] = ()) -> Cell:
+def heading(label: str, name: str, more: tuple[Span, ...] = ()) -> Cell:
     plain = label.lower().replace(" ", "") == name.lower()
     return Cell((label, *more) if plain else (label, Span(name, "code"), *more))
 
@@ -238,102 +222,11 @@ def _reference_line(entry: dict, metrics: tuple[str, ...], transform: str) -> li
     return [where + ", ".join(told), interval(entry["top1"]), *_marks(entry)]
 
 
-def _published_best(
-    report: dict, dataset: str, transforms: list[str], metrics: tuple[str, ...], labels: Labels
-) -> list[Row]:
-    """The best published figure of each column, with the protocol that it was measured under."""
-    source = report["datasets"].get(dataset, {}).get("source")
-    figures = [f for f in report["ledger"] if source in f["dataset_sources"]]
-    if not figures or labels.judge(dataset):
-        return []
-    kinds = {t: report["transforms"].get(t, {}) for t in transforms}
-    cells = []
-    for transform in transforms:
-        kind = kinds[transform]
-        for metric in metrics:
-            mine = [f for f in figures if f["transform"] == kind.get("kind") and f["metric"] == metric]
-            if not mine or kind.get("overrides"):
-                cells.append(Cell((ABSENT,), "absent"))
-                continue
-            best = max(mine, key=lambda f: f["value"])
-            cells.append(Cell((best["printed"], best["model"])))
-    one = figures[0]
-    if all(cell.tone == "absent" for cell in cells):
-        return []
-    protocol = [Cell((ABSENT,)), *(Cell((str(one[key]),)) for key in ("batch_size", "input_size", "epochs"))]
-    return [Row((Cell(("Best published", one["source"])), *protocol, *cells), "published")]
-
-
-def _beside(report: dict, dataset: str, grid: dict, metrics: tuple[str, ...], labels: Labels) -> tuple[Block, ...]:
-    """Published figure and difference per cell where the protocol matches; else the reason, once for all alike."""
-    transforms = list(dict.fromkeys(t for _, t in grid))
-    models = list(dict.fromkeys(m for m, _ in grid))
-    found = {(key, metric): entry["published"][metric] for key, entry in grid.items() for metric in metrics}
-    matched = {key: figure for key, figure in found.items() if "reason" not in figure}
-    source = report["datasets"].get(dataset, {}).get("source")
-    if not matched:
-        if not any(source in f["dataset_sources"] for f in report["ledger"]):
-            return (Paragraph(f"No published figure in the ledger is on {dataset}.", "faint"),)
-        reasons = list(dict.fromkeys(figure["reason"] for (_, metric), figure in found.items() if metric == "top1"))
-        told = reasons[0] if len(reasons) == 1 else f"for example {reasons[0]}"
-        others = any(cell["public"] for cell in report["cells"] if cell["dataset"] == dataset)
-        what = "figure of the article's" if others else "published figure"
-        return (Paragraph(f"No {what} may stand beside these cells: {told}.", "faint"),)
-    notes = Notes()
-    columns = [Column("Model", "text"), Column("Family", "text", spare=True)]
-    for t in transforms:
-        names = {"top1": " top-1", "top5": " top-5"} if len(metrics) == 2 else {"top1": ""}
-        columns += [Column(f"{t}{names[m]}", hint="published, ours − published") for m in metrics]
-    rows = []
-    for model in models:
-        cells = [_model(labels.model(model), model), families.cell(report, model)]
-        for transform in transforms:
-            for metric in metrics:
-                entry = grid.get((model, transform))
-                cells.append(_difference(entry, found.get(((model, transform), metric)), notes, metric))
-        rows.append(Row(tuple(cells)))
-    sources = listed(sorted({figure["source"] for figure in matched.values()}))
-    caption = f"{labels.dataset(dataset)} beside the published figures ({sources})"
-    ours = sum(figure.get("difference") is not None for figure in matched.values())
-    total = len([f for f in report["ledger"] if source in f["dataset_sources"]])
-    shared = f"{len(matched)} share dataset, backbone, input size, epochs, batch, transform and metric with a cell here"
-    current = f"{counted(ours, 'of them has', 'of them have')} a current figure of ours beside it"
-    chance = _by_chance(grid, report["confidence"])
-    text = f"{counted(total, 'figure')} published on this dataset; {shared}, and {current}.{chance}"
-    return (Paragraph(text, "faint"), Table(caption, tuple(columns), tuple(rows), tuple(notes.texts)))
-
-
-def _by_chance(grid: dict, confidence: float) -> str:
-    """How far two equal models' single runs lie apart by the choice of test pictures alone."""
-    measured = [e for e in grid.values() if e["top1"]["value"] is not None and e["n"]]
-    if not measured:
-        return ""
-    n, share = measured[0]["n"], sum(e["top1"]["value"] for e in measured) / len(measured)
-    points = 100 * NormalDist().inv_cdf((1 + confidence) / 2) * sqrt(2 * share * (1 - share) / n)
-    once = f"Two equal models, each tested once on {n:,} pictures of its own"
-    return f" {once}, differ by up to {points:.1f} points in {100 * confidence:g} % of cases."
-
-
-def _difference(entry: dict | None, figure: dict | None, notes: Notes, metric: str) -> Cell:
-    if entry is None or figure is None:
-        return Cell((ABSENT,), "absent")
-    if "reason" in figure:
-        return Cell((ABSENT,), "absent", notes=(notes.number(f"No published figure: {figure['reason']}."),))
-    number = notes.number("Left open by the source, or different here: " + "; ".join(figure["caveats"]) + ".")
-    lines: list[Text] = [figure["printed"]]
-    if figure["difference"] is not None:
-        lines.append(Span(difference(figure["difference"]), "strong"))
-    if figure["minutes"] is not None and metric == "top1":
-        lines.append(f"({figure['minutes']:.1f} min / {figure['peak_gb']:.1f} Go)")
-    return Cell(tuple(lines), notes=(number,))
-
-
-def _metrics(report: dict, dataset: str) -> tuple[str, ...]:
-    """Top-1, and top-5 where there are many classes, or where it has been published on this dataset."""
-    entry = report["datasets"].get(dataset, {})
+def metrics_of(report: dict, dataset: str) -> tuple[str, ...]:
+    """Top-1, and top-5 where there are many classes, or, with their number not known, where a study has it."""
     measured = [e["classes"] for e in report["entries"] if e["name"][0] == dataset and e["classes"]]
     judge = next((c["evaluated_on"] for c in report["cells"] if c["dataset"] == dataset), dataset)
     packed = report["datasets"].get(judge, {}).get("manifest", {})
     classes = max(measured, default=0) or int(packed.get("classes") or 0)
-    published = any(f["metric"] == "top5" for f in report["ledger"] if entry.get("source") in f["dataset_sources"])
-    return ("top1", "top5") if classes > _MANY_CLASSES or (published and not classes) else ("top1",)
+    studied = any("top5" in known(report, dataset) for known in studies.asked(report, "metrics"))
+    return ("top1", "top5") if classes > _MANY_CLASSES or (studied and not classes) else ("top1",)

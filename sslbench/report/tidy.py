@@ -1,5 +1,4 @@
-"""The report's figures as plain tables: a row per cell, per entry, per comparison of a claim. docs/tables.md says what
-each column holds.
+"""The report's figures as plain tables: a row per cell, per entry. docs/tables.md says what each column holds.
 
 Made from report.json alone, so that the page can offer the very bytes that collect wrote.
 """
@@ -7,8 +6,8 @@ Made from report.json alone, so that the page can offer the very bytes that coll
 import csv
 import io
 
-from sslbench.report import downstream, families
-from sslbench.report.evidence import PROTOCOL
+from sslbench.report import downstream, studies
+from sslbench.report.protocols import PROTOCOL
 
 _NAMES = ("dataset", "evaluated_on", "model", "method", "family", "transform", "seed", "kind")
 _HEALTH = ("verdict", "channel_std", "effective_rank", "rank_share", "features")
@@ -27,7 +26,8 @@ def cells(report: dict) -> list[dict]:
 def _cell(cell: dict, entries: dict, report: dict) -> dict:
     entry = entries.get((cell["dataset"], cell["model"], cell["transform"]), {})
     row = {key: cell[key] for key in _NAMES}
-    row["article_family"] = families.of_article(report["models"][cell["model"]])
+    for columns in studies.asked(report, "cell_names"):
+        row |= columns(cell, report)
     row |= {"status": cell["status"], "why": cell["why"]} | {key: cell["protocol"][key] for key in PROTOCOL}
     for metric in ("top1", "top5"):
         row |= _interval(metric, cell[metric])
@@ -36,13 +36,8 @@ def _cell(cell: dict, entries: dict, report: dict) -> dict:
     row |= {"rank_in_column": entry.get("column_rank"), "rank_in_dataset": entry.get("dataset_rank")}
     row |= {key: cell["cost"].get(key) for key in _COST}
     row |= {f"seconds_{key}": value for key, value in sorted(cell["cost"]["seconds"].items())}
-    for metric in ("top1", "top5"):
-        figure = cell["published"][metric]
-        row |= {f"published_{metric}": figure.get("value"), f"difference_{metric}": figure.get("difference")}
-    row |= {"published_why_not": cell["published"]["top1"].get("reason", "")}
-    for one in cell["public"]:
-        name, theirs = f"public_{one['figure']['metric']}", one["figure"]["value"]
-        row |= {name: theirs, f"{name}_difference": one["ours"]["value"] - theirs}
+    for columns in studies.asked(report, "cell_columns"):
+        row |= columns(cell)
     row |= {"digest": cell["run"].get("digest")}
     row |= {"parameters": cell["run"].get("parameters")} | {key: cell["made"].get(key) for key in _MADE}
     return row | dict(sorted((cell["run"].get("versions") or {}).items()))
@@ -70,21 +65,9 @@ def entries(report: dict) -> list[dict]:
         }
         row |= {f"behind_{key}": behind.get(key) for key in _BEHIND}
         row |= {key: entry[key] for key in ("minutes", "peak_gb", "memory")}
-        for metric in ("top1", "top5"):
-            figure = entry["published"][metric]
-            row |= {f"published_{metric}": figure.get("value"), f"difference_{metric}": figure.get("difference")}
+        for columns in studies.asked(report, "entry_columns"):
+            row |= columns(entry)
         rows.append(row)
-    return rows
-
-
-def claims(report: dict) -> list[dict]:
-    """One row per comparison that decides a claim of the articles, or one without figures where there is none."""
-    rows = []
-    for claim in (report.get("claims") or {}).get("verdicts", []):
-        head = {key: claim.get(key) for key in ("id", "article", "quote", "scope", "verdict")}
-        for one in claim.get("comparisons") or [{}]:
-            keys = ("about", "effect", "unit", "low", "high", "p", "adjusted", "says", "of")
-            rows.append(head | {key: one.get(key) for key in keys})
     return rows
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from sslbench.report.claims import ASSUMED
-from sslbench.report.content import Block, Cell, Column, Paragraph, Part, Points, Row, Span, Table, Text
+from sslbench.report.content import Block, Cell, Column, Paragraph, Part, Points, Row, Section, Span, Table, Text
 from sslbench.report.tables import Notes
-from sslbench.report.wording import ABSENT, counted, difference, listed
+from sslbench.report.wording import ABSENT, Labels, counted, difference, listed
 
 _WORDS = {
     "holds": "tie",
@@ -18,11 +18,16 @@ _MOST = 4  # comparisons that a cell shows; the rest is counted
 _SAYS = {"for": "for", "against": "against", "": "neither"}
 
 
+def section(report: dict, _: Labels) -> Section:
+    found = parts(report)
+    shown = method(report) if found or report["claims"].get("why") else ()
+    return Section("claims", "What the articles conclude, tested", shown, found, "Claims, tested")
+
+
 def parts(report: dict) -> tuple[Part, ...]:
     """One part per article: its claims as a table. Empty for a report without verdicts."""
-    decided = report.get("claims") or {}
-    verdicts = decided.get("verdicts") or []
-    sources = {source for figure in report["ledger"] for source in figure["dataset_sources"]}
+    verdicts = report["claims"]["verdicts"]
+    sources = {source for figure in report.get("ledger", ()) for source in figure["dataset_sources"]}
     on_published = any(dataset["source"] in sources for dataset in report["datasets"].values())
     found = []
     for article in dict.fromkeys(v["article"] for v in verdicts):
@@ -35,9 +40,7 @@ def parts(report: dict) -> tuple[Part, ...]:
 
 def method(report: dict) -> tuple[Block, ...]:
     """How the verdicts were reached, for the head of their section."""
-    decided = report.get("claims")
-    if not decided:
-        return ()
+    decided = report["claims"]
     if why := decided.get("why"):
         return (Paragraph(why),)
     percent = f"{100 * decided['confidence']:g} %"

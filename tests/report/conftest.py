@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -46,7 +47,8 @@ class Tree:
         self, name: str, source: str, pictures: int, classes: int, split: str = "official", packed: bool = True
     ) -> None:
         pack = self.root / "data" / "packed" / name
-        self.plan["datasets"][name] = {"pack": str(pack), "kind": name.split("2")[0], "source": source, "split": split}
+        kind = re.match("[a-z]+", source)[0]  # of imagenette2-160: imagenette
+        self.plan["datasets"][name] = {"pack": str(pack), "kind": kind, "source": source, "split": split}
         self.plan["datasets"][name]["source_folder"] = source
         if packed:
             pack.mkdir(parents=True)

@@ -25,6 +25,7 @@ class World:
         self.hard: dict[str, numpy.ndarray] = {}
         self.correct: dict = {}
         self.report = {"entries": [], "cells": [], "datasets": {}, "transforms": {}, "plan": {"composition": None},
+                       "studies": ["first_article", "second_article"],
                        "models": {m: {"method": k, "options": dict(o)} for m, (k, o) in MODELS.items()}}  # fmt: skip
 
     def add(self, model: str, transform: str, accuracy: float, dataset: str = "imagenette2-160", *, minutes: float = 60.0,

@@ -207,7 +207,7 @@ def test_a_printed_table_has_its_head_on_every_sheet_and_no_heading_stands_alone
     for room in (0, 90, 180):
         page.evaluate("room => { document.querySelector('section.answer').style.paddingBottom = `${room}px`; }", room)
         found = sheets(page.pdf(format="A4", landscape=True), tmp_path / "page.pdf")
-        assert len(found) <= 20  # two datasets, both articles and their findings
+        assert len(found) <= 20  # two datasets and both articles
         assert all(re.search(r"made-up.*A made-up benchmark.*commit 0123456789ab, clean", sheet[-1]) for sheet in found)
         assert [sheet[-1].split()[-3:] for sheet in found] == [
             [str(i + 1), "/", str(len(found))] for i in range(len(found))

@@ -9,7 +9,7 @@ import pytest
 from sslbench import published, registry
 from sslbench.errors import UserError
 from sslbench.methods.spec import MethodFacts
-from sslbench.report import families
+from sslbench.studies import families
 from tests.report.conftest import right_for
 from tests.report.test_page import Read
 

@@ -18,7 +18,6 @@ def cell(model: str, transform: str, seed: int, right: np.ndarray, **other: obje
         **{"family": "f", "why": "", "health": {"verdict": "healthy"}, "protocol": {"epochs": 1}, "knn": {}},
         **{"top1": {"value": value, "low": low, "high": high}, "top5": UNKNOWN, "n": len(right), "classes": 10},
         **{"cost": {"minutes": 1.0, "peak_gb": 1.0, "memory": "GPU"}, "made": {"device": "x"}},
-        "published": {"top1": {"reason": "none"}, "top5": {"reason": "none"}},
     } | other
 
 

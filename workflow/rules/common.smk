@@ -16,6 +16,7 @@ from sslbench.fingerprint import code_digest
 from sslbench.folding import fold
 from sslbench.preflight import check_targets
 from sslbench.report_plan import report_plan, template_files
+from sslbench.report import studies
 
 if workflow.is_main_process and (line := runlock.hold()):
     print(f"sslbench: {line}", file=sys.stderr)

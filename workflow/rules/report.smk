@@ -1,5 +1,7 @@
 # One tidy table, one page.
 
+STUDIED = studies.code(studies.of_run({cell.dataset.kind for cell in PLAN.cells}))
+
 
 rule gallery:
     """What each transform does, on the first dataset's own pictures."""
@@ -47,13 +49,7 @@ rule collect:
         runtime=30,
     params:
         settings=lambda wc: canonical(fold(report_plan(PLAN, OVERLAYS))),
-        code=lambda wc: code_digest(
-            "sslbench.report.collect",
-            "reports/published_results.csv",
-            "reports/published_public.csv",
-            "reports/published_second_article.csv",
-            "workflow/scripts/collect.py",
-        ),
+        code=lambda wc: code_digest("sslbench.report.collect", *STUDIED, "workflow/scripts/collect.py"),
     script:
         "../scripts/collect.py"
 
@@ -104,7 +100,7 @@ rule report:
         runtime=30,
     params:
         settings=canonical({}),
-        code=lambda wc: code_digest("sslbench.report.page", *template_files(), "workflow/scripts/report.py"),
+        code=lambda wc: code_digest("sslbench.report.page", *template_files(), *STUDIED, "workflow/scripts/report.py"),
     script:
         "../scripts/report.py"
 

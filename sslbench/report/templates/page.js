@@ -171,12 +171,4 @@
     new ResizeObserver(() => { if (box.clientWidth !== width) { width = box.clientWidth; place(); } }).observe(box);
     place();
   }
-
-  // On paper stands what is open, and what is folded only to spare the screen; every row as it is chosen.
-  let closed = [];
-  addEventListener("beforeprint", () => {
-    closed = [...document.querySelectorAll("main details.paper:not([open])")];
-    for (const one of closed) one.open = true;
-  });
-  addEventListener("afterprint", () => { for (const one of closed) one.open = false; });
 })();

@@ -166,7 +166,8 @@ class _Text:
 
 
 _BLOCKS = ("body", "orelse", "finalbody")
-_PLAIN = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef)  # where it does not matter which import comes first
+# Where it does not matter which import comes first: not where one may fail, or in a class.
+_PLAIN = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.If, ast.With)
 
 
 def _only_for_types(node: ast.If) -> bool:

@@ -24,6 +24,11 @@ class Thing(Base):
     """A thing."""
     name = f"{os.name!r:>{10}} and {'x'} on {sys.platform}"
     match = lambda self, *a, **k: {**k, "a": [*a]}
+
+if __name__ == "__main__":
+    import json
+    import re
+    print(json, re)
 '''
 
 
@@ -43,6 +48,7 @@ def said(source: str) -> meaning.Said:
         lambda s: s.replace("values: list[int]", "values: Sequence[int]").replace(" -> float", ""),
         lambda s: s.replace("count: int = 0", "count = 0"),
         lambda s: s.replace("import os\nimport sys", "import sys\nimport os"),
+        lambda s: s.replace("    import json\n    import re\n", "    import re\n    import json\n"),
         lambda s: s.replace("import os\n", "import os as system\n").replace("os.name", "system.name"),
         lambda s: s.replace("import os\n", "from os import name as which\n").replace("os.name", "which"),
         lambda s: s.replace(
@@ -59,6 +65,7 @@ def said(source: str) -> meaning.Said:
         "annotations",
         "annotated",
         "order",
+        "order-within",
         "alias",
         "from",
         "types",

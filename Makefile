@@ -35,7 +35,7 @@ test: $(READY)
 test-long: $(READY)
 	rm -f tally.jsonl
 	SSLBENCH_TALLY=$(CURDIR)/tally.jsonl $(VENV)/bin/python -m pytest -m "long or not long" $(SIDE_BY_SIDE)
-	$(VENV)/bin/python -m tests.faults.reliability tally.jsonl
+	$(VENV)/bin/python -m tests.reliability tally.jsonl
 
 # On a Slurm of one node that the tests start and stop, as root; a missing one is installed where apt-get is.
 # LONG=1: the demonstration's grid too.
@@ -45,7 +45,7 @@ test-slurm: $(READY)
 	  echo "sslbench: Slurm is not installed and could not be; its tests are skipped"
 	$(VENV)/bin/python -c 'import snakemake_executor_plugin_slurm' 2> /dev/null || \
 	  $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check "snakemake-executor-plugin-slurm>=2.8" || true
-	SSLBENCH_SLURM=1 $(VENV)/bin/python -m pytest -rs tests/slurm $(if $(LONG),-m "long or not long")
+	SSLBENCH_SLURM=1 $(VENV)/bin/python -m pytest -rs tests/workflow/slurm $(if $(LONG),-m "long or not long")
 
 # Everything against its peers, into one table. QUICK=1: small, to see that it works. ARCHIVE=file: real JPEGs.
 # BENCH_PYTHON=python: an environment that has the peers, too (benchmarks/README.md).
@@ -66,4 +66,4 @@ format: $(READY)
 
 # Shows what the store holds that no result uses; `make prune YES=1` deletes it.
 prune: $(READY)
-	$(VENV)/bin/python -m sslbench.prune $(if $(YES),--yes)
+	$(VENV)/bin/python -m sslbench.jobs.prune $(if $(YES),--yes)

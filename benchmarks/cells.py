@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image
 
 from sslbench import registry
-from sslbench.data.fetch import fetch
 from sslbench.data.layouts import folder
-from sslbench.data.packing import pack
+from sslbench.data.pack.write import pack
+from sslbench.data.sources.fetch import fetch
 
 
 def settings_of(

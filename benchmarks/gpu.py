@@ -1,7 +1,7 @@
 """What the benchmark costs on a GPU, in one call of under ten minutes.
 
     python -m benchmarks.gpu --archive imagenette2-320.tgz --json gpu.json       # without --archive: drawn pictures
-    python -m pytest tests/resume/test_gpu.py -v                                # the tests that need a GPU
+    python -m pytest tests/training/test_gpu.py -v                                # the tests that need a GPU
 
 Needs sslbench's training dependencies (torch, torchvision, timm, lightly, pydantic, numpy) and nothing of Snakemake's.
 Parts, each within a share of --minutes; what would not fit is left out, and said so:
@@ -32,14 +32,14 @@ from benchmarks import bench
 from benchmarks.cells import drawn_pictures, packed, settings_of
 from benchmarks.step import ModelStep
 from sslbench import registry
-from sslbench.data.packed import PackedSet
-from sslbench.engine.devices import Device, computing
-from sslbench.engine.ledger import Ledger
-from sslbench.engine.training import Training
+from sslbench.data.pack.read import PackedSet
 from sslbench.errors import UserError
+from sslbench.training.device import Device, computing
+from sslbench.training.monitor.ledger import Ledger
+from sslbench.training.trainer import Training
 
 EPOCHS, PICTURES = 200, {"v2": 9469, "v1": 12894}
-LEDGER = Path(__file__).resolve().parent.parent / "reports" / "published_results.csv"
+LEDGER = Path(__file__).resolve().parent.parent / "sslbench/studies/data/published_results.csv"
 ARTICLE = "SSL benchmark article, part 1"
 
 
@@ -336,7 +336,7 @@ def main(given: list[str] | None = None) -> dict:
             f"{100 * share:.1f} % of the step's time"
         )
     result.notes += [f"left out: {line}" for line in left_out]
-    result.notes.append("the tests that need a GPU: python -m pytest tests/resume/test_gpu.py -v")
+    result.notes.append("the tests that need a GPU: python -m pytest tests/training/test_gpu.py -v")
     result.compare("simclr", "lightly")
     bench.finish(options, [result], packages=["torch", "torchvision", "timm", "lightly", "numpy"])
     return {"rows": rows, "lightly": lightly, "left_out": left_out}

@@ -21,10 +21,10 @@ from pathlib import Path
 from PIL import Image
 
 from benchmarks import bench, pictures
-from sslbench.data import packformat
-from sslbench.data.fetch import fetch
 from sslbench.data.layouts import imagenet
-from sslbench.data.packing import pack
+from sslbench.data.pack import format as packformat
+from sslbench.data.pack.write import pack
+from sslbench.data.sources.fetch import fetch
 
 TRAIN, VAL = 1_281_167, 50_000
 MEAN_BYTES = (147_897_477_120 + 6_744_924_160) / (TRAIN + VAL)  # its two archives over its pictures

@@ -73,11 +73,11 @@ def train_ours(options: dict) -> None:
     import torch
 
     from benchmarks.cells import settings_of
-    from sslbench.backbones import Backbone
-    from sslbench.data.packed import PackedSet
-    from sslbench.engine.devices import computing
-    from sslbench.engine.ledger import Ledger
-    from sslbench.engine.training import Training
+    from sslbench.data.pack.read import PackedSet
+    from sslbench.nn.backbone import Backbone
+    from sslbench.training.device import computing
+    from sslbench.training.monitor.ledger import Ledger
+    from sslbench.training.trainer import Training
 
     settings = settings_of(
         "simclr", options["size"], options["batch"], options["precision"], backbone=options["backbone"]

@@ -4,7 +4,7 @@
 
 Every way begins with the same JPEG files and ends with all pictures decoded, RGB, shortest side at most --size px:
 
-    sslbench         sslbench.data.packing.pack, whole: scan, decode, hash, write to disk and sync; --jobs processes
+    sslbench         sslbench.data.pack.write.pack, whole: scan, decode, hash, write to disk and sync; --jobs processes
     sslbench, 1 job  the same in one process
     PIL loop         open, draft, convert, resize (bilinear), one after the other into one array in memory: the decoder
                      alone, with nothing hashed, checked or written
@@ -21,10 +21,10 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import bench, pictures
-from sslbench.config import Compute
-from sslbench.data.fetch import fetch
+from sslbench.config.models import Compute
 from sslbench.data.layouts import folder as layout
-from sslbench.data.packing import pack
+from sslbench.data.pack.write import pack
+from sslbench.data.sources.fetch import fetch
 
 
 def main() -> None:

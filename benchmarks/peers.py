@@ -14,7 +14,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from benchmarks.bench import Skipped
-from sslbench.transforms.simclr import Settings
+from sslbench.transforms.recipes.simclr import Settings
 
 Stream = Callable[[int], int]
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sslbench.data import archives
-from sslbench.data.fetch import fetch
 from sslbench.data.layouts import folder as layout
-from sslbench.data.packed import PackedSet
-from sslbench.data.packing import pack
+from sslbench.data.pack.read import PackedSet
+from sslbench.data.pack.write import pack
+from sslbench.data.sources import archives
+from sslbench.data.sources.fetch import fetch
 
 CLASSES = 4
 SHORTEST = 256  # px, of drawn pictures

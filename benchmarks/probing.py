@@ -19,9 +19,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits
 
 from benchmarks import bench
-from sslbench.evaluate import knn, linear
-from sslbench.evaluate.features import read
-from sslbench.evaluate.spec import PENALTIES
+from sslbench.config.evaluation import PENALTIES
+from sslbench.evaluation import knn, linear_probe
+from sslbench.evaluation.features import read
 
 
 def drawn(classes: int, n: int, width: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -74,7 +74,7 @@ def main() -> None:
     found: dict = {}
 
     def ours() -> int:
-        found["ours"] = linear.probe(train, seen, test, options.classes, penalties=PENALTIES)
+        found["ours"] = linear_probe.probe(train, seen, test, options.classes, penalties=PENALTIES)
         return 1
 
     before = peak()
@@ -85,7 +85,7 @@ def main() -> None:
     mean, deviation = train.double().mean(0), train.double().std(0, correction=0)
     live = deviation > 0
     x, x_test = (((part - mean) / deviation)[:, live].float().numpy() for part in (train, test))
-    y, y_test, held = seen.numpy(), unseen.numpy(), linear.held_out(seen, 0.2).numpy()
+    y, y_test, held = seen.numpy(), unseen.numpy(), linear_probe.held_out(seen, 0.2).numpy()
 
     def fit(rows: np.ndarray, truth: np.ndarray, penalty: float) -> LogisticRegression:
         model = LogisticRegression(C=1 / (len(rows) * penalty), tol=1e-6, max_iter=10000)

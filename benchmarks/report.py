@@ -17,9 +17,9 @@ from pathlib import Path
 
 from benchmarks import bench, simulated
 from benchmarks.scale import COLLECT, REPORT, ROOT, Step, measured, show
-from sslbench.canonical import canonical
-from sslbench.folding import fold
-from sslbench.report_plan import report_plan
+from sslbench.grid.deduplicate import fold
+from sslbench.grid.report_plan import report_plan
+from sslbench.store.canonical_json import canonical
 
 SECONDS, MEMORY, PAGE = 60.0, 2e9, 6e6
 PROFILED = """

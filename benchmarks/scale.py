@@ -29,9 +29,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmarks import bench, simulated
-from sslbench.canonical import canonical
-from sslbench.folding import fold
-from sslbench.report_plan import report_plan
+from sslbench.grid.deduplicate import fold
+from sslbench.grid.report_plan import report_plan
+from sslbench.store.canonical_json import canonical
 
 ROOT = Path(__file__).resolve().parent.parent
 SNAKEMAKE = (sys.executable, "-m", "snakemake", "--cores", "2")
@@ -46,9 +46,9 @@ main(sys.argv[1:])
 SETTINGS = """
 import sys, yaml
 sys.path.insert(0, ".")
-from sslbench.expand import load
-from sslbench.plan import Plan
-from sslbench.report_plan import report_plan
+from sslbench.grid.expand import load
+from sslbench.grid.plan import Plan
+from sslbench.grid.report_plan import report_plan
 plan = Plan(load(yaml.safe_load(open("config.yaml"))))
 print(len(plan.cells))
 """
@@ -56,7 +56,7 @@ COLLECT = """
 import sys, json, yaml
 from pathlib import Path
 sys.path.insert(0, ".")
-from sslbench.report.collect import collect
+from sslbench.report.collect.collect import collect
 collect(json.load(open("plan.json")), Path("results"), Path("results/collected/scale"))
 """
 REPORT = """

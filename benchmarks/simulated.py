@@ -15,13 +15,13 @@ import yaml
 from safetensors.numpy import save_file
 
 from benchmarks.startup import copied
-from sslbench import downstream
-from sslbench.canonical import document
-from sslbench.cells import Cell, Dataset
 from sslbench.data import doctor
-from sslbench.expand import load
-from sslbench.fingerprint import code_digest
-from sslbench.plan import PRETRAIN_SCRIPT, Plan
+from sslbench.grid import downstream_tasks
+from sslbench.grid.cell import Cell, Dataset
+from sslbench.grid.expand import load
+from sslbench.grid.plan import PRETRAIN_SCRIPT, Plan
+from sslbench.store.canonical_json import document
+from sslbench.store.code_fingerprint import code_digest
 
 ARTICLE = 170  # cells of config.yaml as it stands
 DATASETS, TRANSFORMS = 4, ("baseline", "simclr", "orthogonality", "lorot", "dcl")
@@ -173,10 +173,10 @@ def results(plan: Plan, cell: Cell, top1: float) -> Iterator[tuple[Path, dict]]:
     yield cell.folder / "knn.json", {"20": share, "200": share, "n": test}
     health = {"channel_std": 0.5, "effective_rank": 123.4, "rank_share": 0.24, "features": 512, "chance": 0.1}
     yield cell.folder / "health.json", health | {"verdict": "healthy", "evidence": ["probes above chance"]}
-    for task in downstream.tasks(plan.config, cell):
-        beside = {"settings": downstream.settings(plan.config, cell, task), "digest": digest, "features": 512}
+    for task in downstream_tasks.tasks(plan.config, cell):
+        beside = {"settings": downstream_tasks.settings(plan.config, cell, task), "digest": digest, "features": 512}
         measured = {"rankme": 100 * top1, "alpha": 1 + top1, "lidar": 50 * top1}
-        yield cell.folder / downstream.FILES[task], beside | measured
+        yield cell.folder / downstream_tasks.FILES[task], beside | measured
 
 
 def curve(epochs: int) -> str:

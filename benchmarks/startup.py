@@ -23,16 +23,13 @@ PARTS = [
     "envs",
     "profiles",
     "configs",
-    "reports/published_results.csv",
-    "reports/published_public.csv",
-    "reports/published_second_article.csv",
 ]
 LIMIT = 5.0  # s of `snakemake -n` on the whole grid
 OURS = "snakemake -n, the article's grid"
 IMPORTS = {
-    "a cell's pretraining": "import sslbench.engine.fit, sslbench.backbones, sslbench.methods.simclr.model, timm",
-    "a cell's embedding": "import sslbench.evaluate.embed, sslbench.backbones, timm",
-    "a cell's evaluation": "import sslbench.evaluate.evaluate",
+    "a cell's pretraining": "import sslbench.training.run, sslbench.nn.backbone, sslbench.methods.simclr.model, timm",
+    "a cell's embedding": "import sslbench.evaluation.embed, sslbench.nn.backbone, timm",
+    "a cell's evaluation": "import sslbench.evaluation.evaluate",
     "torch alone": "import torch",
     "lightly's way": "import torch, timm, torchvision.datasets, lightly.loss, lightly.transforms, lightly.models",
 }

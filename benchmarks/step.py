@@ -19,12 +19,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks import bench
 from benchmarks.cells import drawn_pictures, packed, settings_of
 from sslbench import registry
-from sslbench.data.packed import PackedSet
-from sslbench.engine import optimizers
-from sslbench.engine.devices import Device, computing
-from sslbench.engine.ledger import Ledger
-from sslbench.engine.training import Training
+from sslbench.data.pack.read import PackedSet
 from sslbench.methods.base import Batch
+from sslbench.training import optimizers
+from sslbench.training.device import Device, computing
+from sslbench.training.monitor.ledger import Ledger
+from sslbench.training.trainer import Training
 
 INSIDE = 0.92  # of the whole step, at least: 8 % outside the model
 READY = 3  # batches of views made beforehand

@@ -24,9 +24,9 @@ import torch
 
 from benchmarks import bench, peers, pictures
 from sslbench import registry
-from sslbench.data.packed import PackedSet
-from sslbench.randomness import generator
-from sslbench.transforms.native import backend
+from sslbench.data.pack.read import PackedSet
+from sslbench.nn.random import generator
+from sslbench.transforms.cpu import backend
 from sslbench.transforms.pipeline import ViewMaker
 from sslbench.transforms.spec import HorizontalFlip, Normalize, RandomResizedCrop
 

@@ -28,12 +28,12 @@ METHODS = {
 # name -> package with settings.py (torch-free: Settings) and task.py (a class named Task): tasks that a model entry can
 # lay beside its method under `auxiliary:`
 PRETEXT = {
-    "rotation": "sslbench.pretext.rotation",
-    "lorot": "sslbench.pretext.lorot",
-    "dcl": "sslbench.pretext.dcl",
+    "rotation": "sslbench.methods.pretext_tasks.rotation",
+    "lorot": "sslbench.methods.pretext_tasks.lorot",
+    "dcl": "sslbench.methods.pretext_tasks.dcl",
 }
 
-AUXILIARY = "sslbench.methods.auxiliary:WithAuxiliary"  # a method with such tasks
+AUXILIARY = "sslbench.methods.with_auxiliary:WithAuxiliary"  # a method with such tasks
 
 # Rows to hold the methods against. Same contract, but they may read labels, and the grid does not count them.
 REFERENCES = {
@@ -43,12 +43,12 @@ REFERENCES = {
 
 # name -> torch-free module with Settings, a declarative list of operations
 TRANSFORMS = {
-    "baseline": "sslbench.transforms.baseline",
-    "simclr": "sslbench.transforms.simclr",
-    "orthogonality": "sslbench.transforms.orthogonality",
-    "lorot": "sslbench.transforms.lorot",
-    "dcl": "sslbench.transforms.dcl",
-    "compose": "sslbench.transforms.compose",
+    "baseline": "sslbench.transforms.recipes.baseline",
+    "simclr": "sslbench.transforms.recipes.simclr",
+    "orthogonality": "sslbench.transforms.recipes.orthogonality",
+    "lorot": "sslbench.transforms.recipes.lorot",
+    "dcl": "sslbench.transforms.recipes.dcl",
+    "compose": "sslbench.transforms.recipes.compose",
 }
 
 # Operation.op (sslbench/transforms/spec.py) -> module:class of its batched implementation

@@ -1,7 +1,7 @@
 """Files of results that tests write by hand, so that those who read them believe them."""
 
-from sslbench.engine.store import digest
-from sslbench.seal import KEY, sealed
+from sslbench.store.checksum import KEY, sealed
+from sslbench.store.entries import digest
 
 
 def resealed(value: dict) -> dict:

@@ -14,7 +14,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # where a test or a run that it starts has several threads
 
 # Rooms whose files take longest begin first, so that no process is left with one of them at the end.
-_LONGEST = ("workflow", "faults", "staleness", "resume", "parity")
+_LONGEST = ("workflow", "faults", "staleness", "training", "data", "methods", "transforms")
 # These share the tiny grid's run (tests/workflow/conftest.py), which takes half a minute: one process does them all.
 _TINY_GRID = {"test_pipeline.py", "test_additions.py", "test_export_by_path.py"}
 

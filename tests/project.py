@@ -17,9 +17,6 @@ PARTS = [
     "envs",
     "profiles",
     "configs",
-    "reports/published_results.csv",
-    "reports/published_public.csv",
-    "reports/published_second_article.csv",
 ]
 
 

@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.quality_against_lightly --archive imagenette2-160.tgz
     .venv/bin/python -m benchmarks.quality_against_lightly            # the tables of what is finished, at once
 
-lightly's arm is lightly's alone (theirs.py). Ours is sslbench.engine.training.Training under --preset. Both get the
+lightly's arm is lightly's alone (theirs.py). Ours is sslbench.training.trainer.Training under --preset. Both get the
 views that lightly's transform for the method makes, equal ones at equal seeds, so what is compared is network and
 start, heads, loss, optimiser, schedule and engine. One kNN judges both, as it does the networks that they start from.
 

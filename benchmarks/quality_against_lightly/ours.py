@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.quality_against_lightly.images import Batches
-from sslbench.backbones import Backbone
-from sslbench.cells import Cell
-from sslbench.data.fetch import fetch
-from sslbench.data.packed import PackedSet
-from sslbench.data.packing import pack
-from sslbench.engine.devices import computing
-from sslbench.engine.ledger import Ledger
-from sslbench.engine.training import Training, build_method
-from sslbench.expand import load
+from sslbench.data.pack.read import PackedSet
+from sslbench.data.pack.write import pack
+from sslbench.data.sources.fetch import fetch
+from sslbench.grid.cell import Cell
+from sslbench.grid.expand import load
+from sslbench.nn.backbone import Backbone
+from sslbench.training.device import computing
+from sslbench.training.monitor.ledger import Ledger
+from sslbench.training.trainer import Training, build_method
 from sslbench.transforms.pipeline import View
 
 RUN = 200  # epochs of the run whose warm-up's share is kept

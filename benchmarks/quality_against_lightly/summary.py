@@ -6,7 +6,7 @@ import numpy as np
 import scipy.stats
 
 from benchmarks.quality_against_lightly.records import find, unpacked
-from sslbench import stats
+from sslbench.stats import paired as stats
 
 MARGIN = 0.02  # of accuracy: ours is non-inferior where the interval's lower end is above -MARGIN
 LENGTH = ("epochs", "local_views", "size", "batch", "images")

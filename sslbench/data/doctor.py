@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sslbench.data import packformat, splits
+from sslbench.data import splits
+from sslbench.data.pack import format as packformat
 from sslbench.data.splits import Split
-from sslbench.data.storage import read_json
 from sslbench.errors import UserError
+from sslbench.runtime.files import read_json
 
 
 def examine(

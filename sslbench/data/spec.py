@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from sslbench.strict import Strict
+from sslbench.settings import Strict
 
 JPEG_BYTES_PER_PIXEL = 1  # about what photographs take at quality 95
 

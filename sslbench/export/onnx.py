@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sslbench.backbones import Backbone
 from sslbench.errors import UserError
+from sslbench.nn.backbone import Backbone
 
 INPUT, OUTPUTS = "images", ("features", "map")
 CHECKED_BATCHES = (1, 3)  # neither is the batch that it is traced with, so a batch that was frozen shows

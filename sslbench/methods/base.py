@@ -1,7 +1,7 @@
 """What a method is to the engine: a loss over views, and a few facts about its networks.
 
 A method knows nothing of devices, precision, optimisers, logging or files. Of several processes it knows where the
-pictures of a batch meet (together.py).
+pictures of a batch meet (nn/distributed.py).
 """
 
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from sslbench.backbones import Backbone
 from sslbench.errors import UserError
 from sslbench.methods.spec import MethodFacts, MethodSettings
-from sslbench.precision import widened
+from sslbench.nn.backbone import Backbone
+from sslbench.nn.precision import widened
 
 if TYPE_CHECKING:
     from sslbench.transforms.pipeline import View
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Batch:
     """The views of n pictures, in the order in which the method's settings ask for them.
 
-    With several processes they are this one's share of the batch (together.py).
+    With several processes they are this one's share of the batch (nn/distributed.py).
     """
 
     views: list["View"]  # each: images [n, 3, s, s], and locations [n, 2, s, s] where the method wants them

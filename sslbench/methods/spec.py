@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from sslbench.strict import Strict
+from sslbench.settings import Strict
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Width = Annotated[int, Field(ge=1)]  # of a layer
@@ -161,7 +161,7 @@ class MethodFacts(Strict):
     backbones: Literal["any", "vit"] = "any"  # vit: timm's VisionTransformer alone
     # The loss turns, shuffles, cuts or masks the views by draws of its own, and the online head sees them so.
     changes_views: bool = False
-    # The loss is that of the whole batch on any number of devices, by way of methods/together.py; else they stay at 1.
+    # The loss is that of the whole batch on any number of devices, by way of nn/distributed.py; else they stay at 1.
     several_devices: bool = False
 
     def refused(self, devices: int) -> str | None:

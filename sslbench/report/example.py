@@ -14,10 +14,10 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from sslbench.data.storage import write_whole
 from sslbench.errors import UserError
 from sslbench.report import page
 from sslbench.report.files import read_written
+from sslbench.runtime.files import write_whole
 
 EXAMPLES = Path(__file__).parents[2] / "reports" / "examples"
 INPUTS, REPORT, IMAGES = "inputs.tar.xz", "report.json", ("gallery.json", "album.json")

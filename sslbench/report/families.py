@@ -1,7 +1,7 @@
 """Which family of self-supervision each model belongs to, in our words or those of a study."""
 
 from sslbench.report import studies
-from sslbench.report.content import Cell
+from sslbench.report.blocks import Cell
 from sslbench.report.wording import listed
 
 

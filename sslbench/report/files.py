@@ -5,8 +5,8 @@ import json
 import re
 from pathlib import Path
 
-from sslbench.data.storage import write_whole
 from sslbench.errors import UserError
+from sslbench.runtime.files import write_whole
 
 _KEYS = {"collect": {"format", "cells", "datasets"}, "album": {"format", "packs", "datasets"}}  # of what rules write
 

@@ -9,28 +9,24 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from sslbench.report import (
+from sslbench.report import studies, truncate
+from sslbench.report.blocks import Page, Paragraph, Part, Section, figures, spans
+from sslbench.report.charts import accuracy_vs_cost, forest, heatmap, learning_curves, resources, vega
+from sslbench.report.files import read_written, write_text
+from sslbench.report.images import embedding_map, neighbours, static_files
+from sslbench.report.images import sections as pictures
+from sslbench.report.render import markdown
+from sslbench.report.sections import accuracy as tables
+from sslbench.report.sections import (
     composition,
     diagnostics,
     downloads,
     downstream,
-    labelfree,
+    label_free,
     leaderboard,
-    limits,
-    maps,
-    markdown,
-    pictures,
     provenance,
-    stills,
-    strips,
-    studies,
-    tables,
-    vega,
 )
-from sslbench.report.answer import answer
-from sslbench.report.charts import cost, curves, forest, heat, resources
-from sslbench.report.content import Page, Paragraph, Part, Section, figures, spans
-from sslbench.report.files import read_written, write_text
+from sslbench.report.sections.summary import answer
 from sslbench.report.wording import Labels
 
 _MEMORY = (
@@ -63,31 +59,34 @@ def write(page: Page, out_html: Path | None, out_md: Path) -> None:
     if out_html is not None:
         write_text(out_html, html(page))
     folder = out_md.with_name(f"{out_md.stem}-charts")
-    kept = stills.write(page, folder)
+    kept = static_files.write(page, folder)
     write_text(out_md, markdown.write(page, folder.name))
-    stills.sweep(folder, kept)
+    static_files.sweep(folder, kept)
 
 
 def build(report: dict, gallery: dict, album: dict | None = None) -> Page:
     """The page's content: the one definition that both writers use."""
     labels = Labels(report)
     names = list(dict.fromkeys(c["dataset"] for c in report["cells"]))
-    best, models, thrifty = limits.best(report), limits.models(report), limits.thrifty(report)
+    best, models, thrifty = truncate.best(report), truncate.models(report), truncate.thrifty(report)
     accuracy = [
         (
             n,
             tables.accuracy_tables(models, n, labels)
             + tuple(block for more in studies.asked(report, "accuracy") for block in more(report, models, n, labels))
-            + heat.heat_chart(models, n, labels),
+            + heatmap.heat_chart(models, n, labels),
         )
         for n in names
     ]
     paired = [(n, forest.forest_chart(best, n, labels)) for n in names]
-    costs = [(n, cost.cost_chart(thrifty, n, labels) + resources.resource_chart(thrifty, n, labels)) for n in names]
+    costs = [
+        (n, accuracy_vs_cost.cost_chart(thrifty, n, labels) + resources.resource_chart(thrifty, n, labels))
+        for n in names
+    ]
     features = [(n, diagnostics.neighbours(models, n, labels) + diagnostics.health(models, n, labels)) for n in names]
-    learning = [(n, curves.curve_charts(models, n, labels)) for n in names]
+    learning = [(n, learning_curves.curve_charts(models, n, labels)) for n in names]
     beside = [(n, downstream.tables(models, n, labels)) for n in names]
-    unlabelled = [(n, labelfree.blocks(report, n, labels)) for n in names]
+    unlabelled = [(n, label_free.blocks(report, n, labels)) for n in names]
     remarks = "".join(more(report) for more in studies.asked(report, "remarks"))
     sections = [
         Section(
@@ -118,7 +117,7 @@ def build(report: dict, gallery: dict, album: dict | None = None) -> Page:
         Section("data", "Data", (), provenance.data_parts(report, labels)),
         Section("provenance", "Provenance", provenance.provenance(report, labels)),
     ]
-    sections = limits.told(report, sections)
+    sections = truncate.told(report, sections)
     sections.append(Section("downloads", "Downloads", downloads.blocks(report, sections)))
     plan = report["plan"]
     return Page(
@@ -132,7 +131,7 @@ def build(report: dict, gallery: dict, album: dict | None = None) -> Page:
             # What stands at the head of the accuracies says nothing without them.
             if section.parts or (section.blocks and section.anchor != "accuracy")
         ),
-        sheets=strips.page_sheets(album or {}),
+        sheets=neighbours.page_sheets(album or {}),
         foot=provenance.foot(report),
     )
 
@@ -140,12 +139,15 @@ def build(report: dict, gallery: dict, album: dict | None = None) -> Page:
 def html(page: Page) -> str:
     """The page as one HTML text that refers to nothing outside itself."""
     environment = Environment(
-        loader=PackageLoader("sslbench.report"), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
+        loader=PackageLoader("sslbench.report.render"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
     )
     numbers = itertools.count(1)
     environment.filters["css"] = css_text
     environment.globals |= {"spans": spans, "fresh": lambda prefix: f"{prefix}{next(numbers)}"}
-    environment.globals["marks_of_maps"] = maps.MARKS
+    environment.globals["marks_of_maps"] = embedding_map.MARKS
     sources = {name: environment.loader.get_source(environment, name)[0] for name in _SOURCES}
     light, dark, style, script = (Markup(sources[name]) for name in _SOURCES)
     template = environment.get_template("page.html.j2")

@@ -3,22 +3,22 @@
 Only names here: what a run needs of a study that it does not have is no more than DATASETS.
 """
 
-DATASETS = ("imagenette", "imagewoof", "nabirds")  # those of its tables, reports/published_results.csv
-FILES = ("reports/published_results.csv",)
+DATASETS = ("imagenette", "imagewoof", "nabirds")  # those of its tables, sslbench/studies/data/published_results.csv
+FILES = ("sslbench/studies/data/published_results.csv",)
 HOOKS = {
-    "cells": ("sslbench.studies.figures:cells",),
-    "tested": ("sslbench.report.evidence:may_test",),
-    "entries": ("sslbench.studies.figures:entries",),
-    "fields": ("sslbench.studies.figures:fields", "sslbench.report.claims:fields"),
-    "family": ("sslbench.studies.families:cell",),
-    "leaderboard": ("sslbench.studies.beside:leaderboard",),
-    "remarks": ("sslbench.studies.beside:remarks",),
-    "metrics": ("sslbench.studies.beside:metrics",),
-    "rows": ("sslbench.studies.beside:rows",),
-    "accuracy": ("sslbench.studies.families:without_row", "sslbench.studies.beside:blocks"),
-    "sections": ("sslbench.report.articles:section", "sslbench.report.verdicts:section"),
-    "cell_names": ("sslbench.studies.families:column",),
-    "cell_columns": ("sslbench.studies.figures:cell_columns",),
-    "entry_columns": ("sslbench.studies.figures:entry_columns",),
-    "tables": ("sslbench.report.claims:tables",),
+    "cells": ("sslbench.studies.published_columns:cells",),
+    "tested": ("sslbench.studies.claims.comparable_entries:may_test",),
+    "entries": ("sslbench.studies.published_columns:entries",),
+    "fields": ("sslbench.studies.published_columns:fields", "sslbench.studies.claims.claims:fields"),
+    "family": ("sslbench.studies.article_families:cell",),
+    "leaderboard": ("sslbench.studies.published_tables:leaderboard",),
+    "remarks": ("sslbench.studies.published_tables:remarks",),
+    "metrics": ("sslbench.studies.published_tables:metrics",),
+    "rows": ("sslbench.studies.published_tables:rows",),
+    "accuracy": ("sslbench.studies.article_families:without_row", "sslbench.studies.published_tables:blocks"),
+    "sections": ("sslbench.studies.tables_side_by_side:section", "sslbench.studies.claims.section:section"),
+    "cell_names": ("sslbench.studies.article_families:column",),
+    "cell_columns": ("sslbench.studies.published_columns:cell_columns",),
+    "entry_columns": ("sslbench.studies.published_columns:entry_columns",),
+    "tables": ("sslbench.studies.claims.claims:tables",),
 }

@@ -5,10 +5,13 @@ are, too.
 """
 
 DATASETS = ("imagenet", "imagenette", "imagewoof", "nabirds")
-FILES = ("reports/published_second_article.csv", "reports/published_results.csv")  # evidence.py reads the other
+FILES = (
+    "sslbench/studies/data/published_second_article.csv",
+    "sslbench/studies/data/published_results.csv",
+)  # claims/comparable_entries.py reads the other
 HOOKS = {
-    "tested": ("sslbench.report.evidence:may_test",),
-    "fields": ("sslbench.report.milestones:fields", "sslbench.report.claims:fields"),
-    "sections": ("sslbench.report.verdicts:section", "sslbench.report.milestones:section"),
-    "tables": ("sslbench.report.claims:tables",),
+    "tested": ("sslbench.studies.claims.comparable_entries:may_test",),
+    "fields": ("sslbench.studies.milestones:fields", "sslbench.studies.claims.claims:fields"),
+    "sections": ("sslbench.studies.claims.section:section", "sslbench.studies.milestones:section"),
+    "tables": ("sslbench.studies.claims.claims:tables",),
 }

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from sslbench import registry
-from sslbench.data.packed import Pictures
+from sslbench.data.pack.read import Pictures
 from sslbench.errors import UserError
-from sslbench.randomness import generator as seeded
-from sslbench.threads import using
-from sslbench.transforms import compiled
-from sslbench.transforms.native import backend, build, chain
-from sslbench.transforms.ops.batched import BatchedOperation
+from sslbench.nn.random import generator as seeded
+from sslbench.nn.threads import using
+from sslbench.transforms.cpu import apply as chain
+from sslbench.transforms.cpu import backend, build
+from sslbench.transforms.gpu import crop_and_operations
+from sslbench.transforms.ops.base import BatchedOperation
 from sslbench.transforms.ops.crop import CenterCrop, Crop, RandomResizedCrop
 from sslbench.transforms.ops.normalize import Normalize
 from sslbench.transforms.spec import Normalize as NormalizeSettings
@@ -99,8 +100,9 @@ class ViewMaker:
         """The view on ``device`` (default: the pictures' own). Arithmetic is float32; ``dtype`` and ``memory_format``
         are those of the result's images.
 
-        On a CPU it is made natively (native/views.c), picture by picture on torch.get_num_threads() threads, or by
-        torch's operations in one thread (native/backend.py says when). Views never depend on the number of threads.
+        On a CPU it is made natively (transforms/cpu/views.c), picture by picture on torch.get_num_threads() threads, or
+        by torch's operations in one thread (transforms/cpu/backend.py says when). Views never depend on the number of
+        threads.
         """
         device = torch.device(device if device is not None else pictures.device)
         steps = [(operation, parameters[step]) for step, operation in self.steps.items()]
@@ -129,8 +131,8 @@ class ViewMaker:
         steps = [(operation, moved[step]) for step, operation in self.steps.items()]
         if locations is not None:
             locations = _chain_of_places(locations, steps)
-        if device.type == pictures.device.type == "cuda" and compiled.usable():
-            return compiled.images_of(pictures, boxes, self.size, steps, dtype, memory_format), locations
+        if device.type == pictures.device.type == "cuda" and crop_and_operations.usable():
+            return crop_and_operations.images_of(pictures, boxes, self.size, steps, dtype, memory_format), locations
         images = _chain(self.crop.apply(pictures, boxes, self.size, device=device), steps)
         return images.to(dtype, memory_format=memory_format), locations
 

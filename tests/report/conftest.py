@@ -173,7 +173,7 @@ class Tree:
 
     def report(self) -> dict:
         """Collect, and return report.json."""
-        from sslbench.report.collect import collect
+        from sslbench.report.collect.collect import collect
 
         collect(self.plan, self.results, self.out)
         return json.loads((self.out / "report.json").read_text())

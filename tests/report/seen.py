@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sslbench.data import packformat
-from sslbench.evaluate import features
-from sslbench.evaluate.features import Features
-from sslbench.report.look import look
+from sslbench.data.pack import format as packformat
+from sslbench.evaluation import features
+from sslbench.evaluation.features import Features
+from sslbench.evaluation.neighbours_and_map import look
 from tests.report.conftest import Tree
 
 CONTENT = "ab" * 32  # as Tree has it

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from sslbench.errors import UserError
-from sslbench.report import album as module
-from sslbench.report.album import LARGEST, album
+from sslbench.report.images import collect as module
+from sslbench.report.images.collect import LARGEST, album
+from sslbench.report.images.contact_sheets import COLUMNS, Pack, sheets
 from sslbench.report.page import render
-from sslbench.report.sheets import COLUMNS, Pack, sheets
 from tests.report.seen import Seen, write_pack
 
 

@@ -12,8 +12,8 @@ import numpy
 import pandas
 import pytest
 
-from sslbench.report import content, scales, vega
-from sslbench.report.charts import cost, curves, forest, heat, sweep
+from sslbench.report import blocks as content
+from sslbench.report.charts import accuracy_vs_cost, forest, heatmap, learning_curves, scales, sweep, vega
 from sslbench.report.charts import resources as spent
 from sslbench.report.page import build, render
 from sslbench.report.wording import Labels
@@ -118,7 +118,7 @@ def test_every_colour_is_a_role_that_follows_the_scheme(report) -> None:
 
 
 def test_the_line_joins_exactly_the_runs_that_no_other_beats_in_both(report) -> None:
-    found = rows(one(cost.cost_chart(report, "nette", Labels(report))))
+    found = rows(one(accuracy_vs_cost.cost_chart(report, "nette", Labels(report))))
     table = pandas.DataFrame(report["cells"])
     minutes = [c["cost"]["minutes"] for c in report["cells"]]
     top1 = [c["top1"]["value"] for c in report["cells"]]
@@ -143,8 +143,10 @@ def test_the_line_joins_exactly_the_runs_that_no_other_beats_in_both(report) -> 
 
 def test_no_point_of_the_pareto_line_is_beaten_in_both() -> None:
     rng = numpy.random.default_rng(3)
-    points = [cost.Point(float(x), float(y), str(i), i % 7 == 0) for i, (x, y) in enumerate(rng.random((200, 2)))]
-    line = cost.pareto(points)
+    points = [
+        accuracy_vs_cost.Point(float(x), float(y), str(i), i % 7 == 0) for i, (x, y) in enumerate(rng.random((200, 2)))
+    ]
+    line = accuracy_vs_cost.pareto(points)
     healthy = [p for p in points if not p.collapsed]
     beaten = {
         p.name for p in healthy if any(q.minutes <= p.minutes and q.accuracy >= p.accuracy and q != p for q in healthy)
@@ -155,22 +157,29 @@ def test_no_point_of_the_pareto_line_is_beaten_in_both() -> None:
 def test_no_name_on_the_line_hides_a_mark_or_another_name() -> None:
     rng = numpy.random.default_rng(5)
     points = [
-        cost.Point(float(x), float(y), f"model {i} with a name") for i, (x, y) in enumerate(rng.random((60, 2)) + 0.5)
+        accuracy_vs_cost.Point(float(x), float(y), f"model {i} with a name")
+        for i, (x, y) in enumerate(rng.random((60, 2)) + 0.5)
     ]
     x, y = scales.cost([p.minutes for p in points]), scales.linear([p.accuracy for p in points], 5)
-    sides = cost.placed(points, cost.pareto(points), x, y)
+    sides = accuracy_vs_cost.placed(points, accuracy_vs_cost.pareto(points), x, y)
     boxes = []
     for point, side in sides.items():
-        px, py = x.place(point.minutes) * cost.WIDTH, (1 - y.place(point.accuracy)) * cost.HEIGHT
+        px, py = (
+            x.place(point.minutes) * accuracy_vs_cost.WIDTH,
+            (1 - y.place(point.accuracy)) * accuracy_vs_cost.HEIGHT,
+        )
         length = 6 * len(point.name)
         left = px + 7 if side == "ne" else px - 7 - length
         boxes.append((left, left + length, py - 9))
-        assert left >= 0 and left + length <= cost.WIDTH
+        assert left >= 0 and left + length <= accuracy_vs_cost.WIDTH
     assert boxes
     for (a, b, h), (c, d, k) in combinations(boxes, 2):
         assert b <= c or d <= a or abs(h - k) >= 12
     for other in points:
-        px, py = x.place(other.minutes) * cost.WIDTH, (1 - y.place(other.accuracy)) * cost.HEIGHT
+        px, py = (
+            x.place(other.minutes) * accuracy_vs_cost.WIDTH,
+            (1 - y.place(other.accuracy)) * accuracy_vs_cost.HEIGHT,
+        )
         assert not any(a < px < b and abs(h - py) < 6 for a, b, h in boxes)
 
 
@@ -194,7 +203,7 @@ def test_resource_bars_are_the_tables_seconds_and_add_up_to_its_minutes(grid, re
 
 
 def test_the_heat_maps_colour_is_the_difference_to_the_models_own_baseline(report) -> None:
-    block = one(heat.heat_chart(report, "nette", Labels(report)))
+    block = one(heatmap.heat_chart(report, "nette", Labels(report)))
     top1 = {(c["model"], c["transform"]): c["top1"]["value"] for c in report["cells"]}
     names = {"SimCLR": "simclr", "BYOL": "byol", "VICReg": "vicreg"}
     shifts = {key: value - top1[key[0], "baseline"] for key, value in top1.items() if key != ("byol", "lorot")}
@@ -206,7 +215,7 @@ def test_the_heat_maps_colour_is_the_difference_to_the_models_own_baseline(repor
         if key == ("byol", "lorot"):
             assert row["state"] == "collapsed" and "shade" not in row
             continue
-        assert row["shade"] == pytest.approx(heat.STRONGEST * abs(shifts[key]) / widest, abs=1e-4)
+        assert row["shade"] == pytest.approx(heatmap.STRONGEST * abs(shifts[key]) / widest, abs=1e-4)
         assert row["side"] == ("above" if shifts[key] > 0 else "below")
     assert "Collapsed, and hatched: BYOL with lorot" in block.told and "VICReg with simclr" in block.told
     texts = [element.text for element in ElementTree.fromstring(str(block.svg)).iter(f"{SVG}text")]
@@ -241,7 +250,7 @@ def test_the_forest_shows_each_pairs_own_interval_and_holms_verdict(grid, report
 
 
 def test_curves_are_points_of_the_files_few_and_with_the_last(grid, report) -> None:
-    blocks = curves.curve_charts(report, "nette", Labels(report))
+    blocks = learning_curves.curve_charts(report, "nette", Labels(report))
     files = {}
     for cell in report["cells"]:
         files[cell["model"], cell["transform"]] = pandas.read_csv(grid.root / cell["folder"] / "curve.csv").set_index(
@@ -304,7 +313,7 @@ def test_hostile_names_are_text_in_specification_drawing_and_file_name(grid) -> 
 
 
 def test_the_script_on_the_page_asks_for_nothing_and_ends_where_it_should() -> None:
-    boot = (resources.files("sslbench.report") / "templates" / "charts.js").read_text()
+    boot = (resources.files("sslbench.report.render") / "templates" / "charts.js").read_text()
     assert not re.search(r"https?:|fetch\(|import[ (]|XMLHttp|\.src\s*=|insertAdjacentHTML|innerHTML", boot)
     assert string.Template(boot).get_identifiers() == ["theme"]
     bundle = vega.bundle()

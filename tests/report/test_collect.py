@@ -6,8 +6,8 @@ import numpy
 import pandas
 import pytest
 
-from sslbench.report.reading import read_curve
-from sslbench.stats import wilson
+from sslbench.report.collect.cell_results import read_curve
+from sslbench.stats.paired import wilson
 
 
 def right(n: int, count: int) -> numpy.ndarray:

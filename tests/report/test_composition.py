@@ -9,14 +9,14 @@ import yaml
 from test_page import Read, right
 
 from sslbench.errors import UserError
-from sslbench.expand import load
-from sslbench.plan import Plan
-from sslbench.report import composition as module
-from sslbench.report.charts.heat import PALEST, STRONGEST, Place, heat_map
-from sslbench.report.content import Figure, figures
+from sslbench.grid.expand import load
+from sslbench.grid.plan import Plan
+from sslbench.grid.report_plan import report_plan
+from sslbench.report.blocks import Figure, figures
+from sslbench.report.charts.heatmap import PALEST, STRONGEST, Place, heat_map
 from sslbench.report.page import build
+from sslbench.report.sections import composition as module
 from sslbench.report.wording import Labels
-from sslbench.report_plan import report_plan
 from sslbench.transforms.spec import merge
 
 ROOT = Path(__file__).parents[2]

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sslbench.report.album import album
-from sslbench.report.confusions import FEW, PAIRS, matrix, worst
+from sslbench.report.images.collect import album
+from sslbench.report.images.confusions import FEW, PAIRS, matrix, worst
 from sslbench.report.page import render
 from tests.report.seen import Seen
 

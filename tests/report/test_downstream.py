@@ -7,7 +7,7 @@ import pandas
 import pytest
 from scipy import stats
 
-from sslbench.stats import over_seeds
+from sslbench.stats.paired import over_seeds
 
 RETRIEVE = {"recall_at": [1], "confidence": 0.95}
 MODELS = {f"m{i}": 0.4 + 0.05 * i for i in range(6)}  # name -> accuracy of its probe

@@ -13,7 +13,7 @@ from PIL import Image
 
 from sslbench.errors import UserError
 from sslbench.report import example
-from sslbench.report.album import album
+from sslbench.report.images.collect import album
 from sslbench.report.page import render
 from tests.report.seen import Seen
 

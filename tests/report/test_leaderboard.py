@@ -8,9 +8,9 @@ import pytest
 from scipy import stats as scipy_stats
 from test_page import Read, right
 
-from sslbench import ties
-from sslbench.report import leaderboard
+from sslbench.report.sections import leaderboard
 from sslbench.report.wording import Labels
+from sslbench.stats import ranking
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_of_too_many_entries_for_all_pairs_the_page_names_the_correction_and_lea
     for i, (model, transform) in enumerate((m, t) for m in ("simclr", "byol") for t in ("baseline", "simclr")):
         tree.finish(tree.cell("nette", model, transform), right(1000, 800 - apart * i), labels)
     html, few = tree.pages()
-    monkeypatch.setattr(ties, "MOST", 3)
+    monkeypatch.setattr(ranking, "MOST", 3)
     led, many = tree.pages()
     ranks = [row["Rank"] for row in board(html)[1]]
     assert [row["Rank"] for row in board(led)[1]] == [rank.split()[0] for rank in ranks]
@@ -198,7 +198,7 @@ def test_where_one_dataset_alone_has_too_many_entries_the_leaderboard_says_which
         tree.finish(tree.cell("nette", model, transform), right(1000, 800 - i), labels)
         if i < 2:
             tree.finish(tree.cell("woof", model, transform), right(1000, 800 - i), labels)
-    monkeypatch.setattr(ties, "MOST", 3)
+    monkeypatch.setattr(ranking, "MOST", 3)
     html, text = tree.pages()
     assert f"leave open, where all pairs were compared. On nette: {MANY}" in text
     assert [row["Rank"] for row in board(html)[1]] == ["1"] * 4 + ["1 1–2"] * 2

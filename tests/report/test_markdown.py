@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sslbench.report.content import Span
-from sslbench.report.markdown import escape, inline
+from sslbench.report.blocks import Span
+from sslbench.report.render.markdown import escape, inline
 
 markdown_it = pytest.importorskip("markdown_it", reason="no Markdown parser here")
 PARSER = markdown_it.MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])

@@ -9,8 +9,9 @@ import numpy
 import pytest
 
 from sslbench.errors import UserError
-from sslbench.report import markdown, page
+from sslbench.report import page
 from sslbench.report.page import render
+from sslbench.report.render import markdown
 
 HOSTILE = """<script>alert("1")</script> 'q' | `c` *b* _i_ [l](http://x.example) & ünï 漢字 ${x} {{ y }}"""
 WEBP = base64.b64encode(b"RIFF0000WEBP").decode()
@@ -24,7 +25,7 @@ and its second line
 """
 
 
-SCRIPT = (Path(page.__file__).parent / "templates" / "page.js").read_text()
+SCRIPT = (Path(page.__file__).parent / "render" / "templates" / "page.js").read_text()
 
 
 def scripts(html: str) -> list[str]:

@@ -6,7 +6,8 @@ import subprocess
 import numpy
 import pytest
 
-from sslbench.report import content, downloads, provenance
+from sslbench.report import blocks as content
+from sslbench.report.sections import downloads, provenance
 from sslbench.report.wording import Labels
 
 

@@ -2,7 +2,7 @@
 
 import numpy
 
-from sslbench.report import scales
+from sslbench.report.charts import scales
 
 
 def test_axes_have_round_ticks_that_span_the_data() -> None:

@@ -7,9 +7,9 @@ import numpy
 import pytest
 
 from sslbench.errors import UserError
-from sslbench.job_log import job_log
-from sslbench.report.logs import error_line
-from sslbench.report.reading import features_origin
+from sslbench.jobs.log import job_log
+from sslbench.report.collect.cell_results import features_origin
+from sslbench.report.collect.job_logs import error_line
 
 HALF = numpy.arange(1000) < 500
 

@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sslbench import fingerprint, published, registry
-from sslbench.expand import load
-from sslbench.plan import Plan
-from sslbench.report import page, studies, verdicts
+from sslbench import registry
+from sslbench.grid.expand import load
+from sslbench.grid.plan import Plan
+from sslbench.report import page, studies
+from sslbench.store import code_fingerprint
+from sslbench.studies import ledgers
+from sslbench.studies.claims import section as verdicts
 from sslbench.transforms.spec import merge
 from tests.report.conftest import plain_tree, right_for
 
@@ -77,7 +80,7 @@ def test_a_report_loads_the_studies_that_are_in_it_and_no_other(own, labels, kin
     code = """if True:
         import json, sys
         from pathlib import Path
-        from sslbench.report.collect import collect
+        from sslbench.report.collect.collect import collect
         from sslbench.report.page import render
         root = Path(sys.argv[1])
         collect(json.loads((root / "plan.json").read_text()), root / "results", root / "out")
@@ -135,14 +138,14 @@ def test_every_hook_answers_a_question_that_the_report_asks() -> None:
 
 
 def test_a_report_counts_the_code_and_files_of_its_own_studies_alone() -> None:
-    pages = ("sslbench.report.collect", "sslbench.report.page")
+    pages = ("sslbench.report.collect.collect", "sslbench.report.page")
     declared = set(registry.STUDIES.values())
     for name, others in (("public_figures", declared - {registry.STUDIES["public_figures"]}), (None, declared)):
         mine = studies.code([name] if name else [])
-        counted = fingerprint.closure(*pages, *(root for root in mine if "/" not in root))
+        counted = code_fingerprint.closure(*pages, *(root for root in mine if "/" not in root))
         assert declared - counted == others
         assert any(root.endswith("published_public.csv") for root in mine) == bool(name)
-        assert (published.__name__ in counted) == bool(name) and verdicts.__name__ not in counted
+        assert (ledgers.__name__ in counted) == bool(name) and verdicts.__name__ not in counted
 
 
 def test_the_articles_config_on_a_folder_of_the_same_name_has_no_study(tmp_path) -> None:

@@ -14,7 +14,9 @@ import numpy
 import pandas
 import pytest
 
-from sslbench.report import claims, downloads, tidy
+from sslbench.report.collect import csv_tables
+from sslbench.report.sections import downloads
+from sslbench.studies.claims import claims
 from tests.report.conftest import Tree
 
 NOT_SIMULATED = {"rankme", "alpha", "lidar", "torchvision", "lightly", "numpy", "views"}  # no such file is made up here
@@ -111,7 +113,7 @@ def test_the_markdown_names_where_the_files_lie(full) -> None:
 
 def test_numbers_come_back_exactly_and_what_is_not_known_is_empty() -> None:
     rows = [{"a": 0.1 + 0.2, "b": 3, "c": None}, {"a": float("nan"), "b": None, "d": 'x,"y"\nz'}]
-    first, second = csv.DictReader(io.StringIO(tidy.text(rows)))
+    first, second = csv.DictReader(io.StringIO(csv_tables.text(rows)))
     assert float(first["a"]) == 0.1 + 0.2
     assert first == {"a": repr(0.1 + 0.2), "b": "3", "c": "", "d": ""}
     assert second == {"a": "", "b": "", "c": "", "d": 'x,"y"\nz'}
@@ -120,14 +122,14 @@ def test_numbers_come_back_exactly_and_what_is_not_known_is_empty() -> None:
 def test_every_column_is_documented_and_no_other(full) -> None:
     text = DOCS.read_text()
     report = json.loads((full.out / "report.json").read_text())
-    for name, make in (("cells", tidy.cells), ("entries", tidy.entries), ("claims", claims.rows)):
+    for name, make in (("cells", csv_tables.cells), ("entries", csv_tables.entries), ("claims", claims.rows)):
         section = text.split(f"\n## {name}.csv\n")[1].split("\n## ")[0]
         documented = [
             word for line in re.findall(r"^\| (`.*?) \|", section, re.M) for word in re.findall("`(.*?)`", line)
         ]
         tail = "(_low|_high|_sd)?" if "_low" in documented else ""
         patterns = [re.sub(r"<\w+>", "[^,]+", word) + tail * word.endswith(">") for word in documented]
-        columns = set(next(csv.reader(io.StringIO(tidy.text(make(report))))))
+        columns = set(next(csv.reader(io.StringIO(csv_tables.text(make(report))))))
         undocumented = [c for c in columns if not any(re.fullmatch(p, c) for p in patterns)]
         assert not undocumented
         written = [

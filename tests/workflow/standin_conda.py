@@ -1,8 +1,8 @@
 """A conda of our own, for --use-conda without a download: it answers what Snakemake asks of conda, and nothing else.
 
 An environment is a virtual environment whose packages are links into the one that the tests run in: those that the
-file names and what they declare that they need, file by file where a folder is shared. So what nobody names is not there.
-Versions are not compared: the tests also run where they are others than the files pin.
+file names and what they declare that they need, file by file where a folder is shared. So what nobody names is not
+there. Versions are not compared: the tests also run where they are others than the files pin.
 """
 
 import json

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.project import ROOT
-from tests.staleness.small_grid import Finished
+from tests.workflow.staleness.small_grid import Finished
 from tests.workflow.tiny_grid import TINY
 
 DOCS = ("docs/add-a-method.md", "docs/add-a-transform.md")
@@ -57,12 +57,12 @@ def extended(finished, tmp_path_factory) -> Finished:
         "sslbench/methods/alignuniform/settings.py",
         "sslbench/methods/alignuniform/model.py",
         "sslbench/registry.py:inMETHODS",
-        "sslbench/transforms/posterised.py",
+        "sslbench/transforms/recipes/posterised.py",
         "sslbench/registry.py:inTRANSFORMS",
         "sslbench/transforms/spec.py:aboveNormalize",
         "sslbench/transforms/ops/posterize.py",
         "sslbench/registry.py:inOPERATIONS",
-        "tests/parity/test_ops_posterize.py",
+        "tests/transforms/test_ops_posterize.py",
     ]
     return project
 
@@ -79,10 +79,10 @@ def test_they_pass_the_tests_that_the_pages_name(extended):
         else:
             shutil.copy(source, target)
     for words, least in (
-        (["tests/conformance/test_methods.py", "-k", METHOD], 8),
-        (["tests/parity/test_several_devices.py", "-k", METHOD], 2),
-        (["tests/conformance/test_transforms.py", "-k", f"{OPERATION} or {TRANSFORM} or one_to_one"], 12),
-        (["tests/parity/test_ops_posterize.py"], 3),
+        (["tests/methods/test_every_method.py", "-k", METHOD], 8),
+        (["tests/methods/test_several_devices.py", "-k", METHOD], 2),
+        (["tests/transforms/test_every_transform.py", "-k", f"{OPERATION} or {TRANSFORM} or one_to_one"], 12),
+        (["tests/transforms/test_ops_posterize.py"], 3),
     ):
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", "addopts=", *words],

@@ -149,5 +149,5 @@ def test_every_rule_runs_with_use_conda_and_takes_nothing_from_elsewhere(conda, 
 def test_the_imports_of_a_script_are_found_at_any_depth():
     """Against the statements of one script, read by hand."""
     found = imports_of("report", "workflow/scripts/report.py")
-    assert {("pathlib", "Path"), ("sslbench.job_log", "job_log"), ("sslbench.report.page", "render")} <= found
+    assert {("pathlib", "Path"), ("sslbench.jobs.log", "job_log"), ("sslbench.report.page", "render")} <= found
     assert any(module == "jinja2" for module, _ in found)

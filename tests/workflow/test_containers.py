@@ -1,4 +1,6 @@
-"""profiles/kubernetes and profiles/aws-batch, with programs in place of kubectl and aws that run jobs on this machine."""
+"""profiles/kubernetes and profiles/aws-batch, with programs in place of kubectl and aws that run jobs on this
+machine.
+"""
 
 import importlib.util
 import json
@@ -14,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.project import ROOT
-from tests.staleness.small_grid import CELLS, GRID, REFERENCES, Finished
+from tests.workflow.staleness.small_grid import CELLS, GRID, REFERENCES, Finished
 
 PROFILES = ["kubernetes", "aws-batch"]
 SCRIPT = "#!/bin/sh\n# properties = {properties}\n{text}\n"

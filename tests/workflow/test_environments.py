@@ -11,7 +11,7 @@ import yaml
 from packaging.utils import canonicalize_name
 
 from sslbench import registry
-from sslbench.fingerprint import ROOT, source_file
+from sslbench.store.code_fingerprint import ROOT, source_file
 from tests.workflow.standin_conda import named
 
 MODELS = [f"{package}.model" for package in (registry.METHODS | registry.REFERENCES).values()]

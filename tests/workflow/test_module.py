@@ -1,4 +1,6 @@
-"""As a Snakemake module, the workflow makes the checks that it makes by itself: at the start, and of what is asked for."""
+"""As a Snakemake module, the workflow makes the checks that it makes by itself: at the start, and of what is asked
+for.
+"""
 
 import re
 import subprocess

@@ -4,19 +4,24 @@ import os
 import sys
 from pathlib import Path
 
-from sslbench import cost, downstream, fingerprint, registry, runlock, sources
-from sslbench import plan as planning
-from sslbench.canonical import canonical
-from sslbench.cells import encoding
-from sslbench.compute import RESOURCES
-from sslbench.expand import load
+from sslbench import registry
+from sslbench.config.compute import RESOURCES
+from sslbench.config.evaluation import APART
 from sslbench.errors import UserError
-from sslbench.evaluate.spec import APART
-from sslbench.fingerprint import code_digest
-from sslbench.folding import fold
-from sslbench.preflight import check_targets
-from sslbench.report_plan import report_plan, template_files
+from sslbench.grid import cost
+from sslbench.grid import downstream_tasks as downstream
+from sslbench.grid import plan as planning
+from sslbench.grid.cell import encoding
+from sslbench.grid.deduplicate import fold
+from sslbench.grid.expand import load
+from sslbench.grid.preflight import check_targets
+from sslbench.grid.report_plan import report_plan, template_files
+from sslbench.jobs import snakemake_lock as runlock
 from sslbench.report import studies
+from sslbench.store import code_fingerprint as fingerprint
+from sslbench.store import code_check as sources
+from sslbench.store.canonical_json import canonical
+from sslbench.store.code_fingerprint import code_digest
 
 if workflow.is_main_process and (line := runlock.hold()):
     print(f"sslbench: {line}", file=sys.stderr)

@@ -20,7 +20,7 @@ rule fetch:
     params:
         settings=lambda wc: canonical(source_settings(wc.source)),
         code=lambda wc: code_digest(
-            "sslbench.data.fetch", layout_of(PLAN.sources[wc.source]), "workflow/scripts/fetch.py"
+            "sslbench.data.sources.fetch", layout_of(PLAN.sources[wc.source]), "workflow/scripts/fetch.py"
         ),
     script:
         "../scripts/fetch.py"
@@ -44,6 +44,8 @@ rule pack:
         **asked("pack", lambda wc: PLAN.packs[wc.pack].name),
     params:
         settings=lambda wc: canonical(pack_settings(wc.pack)),
-        code=lambda wc: code_digest("sslbench.data.packing", layout_of(PLAN.packs[wc.pack]), "workflow/scripts/pack.py"),
+        code=lambda wc: code_digest(
+            "sslbench.data.pack.write", layout_of(PLAN.packs[wc.pack]), "workflow/scripts/pack.py"
+        ),
     script:
         "../scripts/pack.py"

@@ -1,7 +1,7 @@
 # A finished cell as a folder to hand on. Asked for by its path alone:
 # snakemake --cores all exports/<dataset>/<model>/<transform>/seed<seed>/README.md
 
-from sslbench.export.about import about
+from sslbench.export.metadata import about
 
 EXPORT = "exports/{dataset}/{model}/{transform}/seed{seed}{collapsed}"
 
@@ -31,6 +31,6 @@ rule export:
         **asked("export"),
     params:
         settings=lambda wc: canonical(about(cell_of(wc), EXPORT.format(**wc), OVERLAYS)),
-        code=lambda wc: code_digest("sslbench.export.model", "workflow/scripts/export.py"),
+        code=lambda wc: code_digest("sslbench.export.export", "workflow/scripts/export.py"),
     script:
         "../scripts/export.py"

@@ -19,6 +19,6 @@ rule look:
         **asked("look"),
     params:
         settings=canonical({}),
-        code=lambda wc: code_digest("sslbench.report.look", "workflow/scripts/look.py"),
+        code=lambda wc: code_digest("sslbench.evaluation.neighbours_and_map", "workflow/scripts/look.py"),
     script:
         "../scripts/look.py"

@@ -20,7 +20,7 @@ rule gallery:
         **asked("gallery", lambda wc: GALLERY_DATASET.name),
     params:
         settings=lambda wc: canonical({"transforms": PLAN.gallery(), "size": CONFIG.training.input_size}),
-        code=lambda wc: code_digest("sslbench.report.gallery", *PLAN.operations(), "workflow/scripts/gallery.py"),
+        code=lambda wc: code_digest("sslbench.transforms.preview", *PLAN.operations(), "workflow/scripts/gallery.py"),
     script:
         "../scripts/gallery.py"
 
@@ -49,7 +49,7 @@ rule collect:
         runtime=30,
     params:
         settings=lambda wc: canonical(fold(report_plan(PLAN, OVERLAYS))),
-        code=lambda wc: code_digest("sslbench.report.collect", *STUDIED, "workflow/scripts/collect.py"),
+        code=lambda wc: code_digest("sslbench.report.collect.collect", *STUDIED, "workflow/scripts/collect.py"),
     script:
         "../scripts/collect.py"
 
@@ -73,7 +73,7 @@ rule album:
         runtime=30,
     params:
         settings=canonical({}),
-        code=lambda wc: code_digest("sslbench.report.album", "workflow/scripts/album.py"),
+        code=lambda wc: code_digest("sslbench.report.images.collect", "workflow/scripts/album.py"),
     script:
         "../scripts/album.py"
 

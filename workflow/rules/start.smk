@@ -3,8 +3,11 @@
 import os
 import sys
 
-from sslbench import command, cost, fingerprint, warm
-from sslbench.preflight import require_models
+from sslbench.grid import cost
+from sslbench.grid import commands as command
+from sslbench.grid.preflight import require_models
+from sslbench.jobs.import_server import client as warm
+from sslbench.store import code_fingerprint as fingerprint
 
 
 def to_run(name):

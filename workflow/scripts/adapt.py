@@ -3,14 +3,14 @@
 import json
 from pathlib import Path
 
-from sslbench.warm import share_imports
+from sslbench.jobs.import_server.client import share_imports
 
 if __name__ == "__main__":
     share_imports()
-    from sslbench.config import Compute
-    from sslbench.evaluate.adapt import adapt
-    from sslbench.job_log import job_log
-    from sslbench.sources import as_planned
+    from sslbench.config.models import Compute
+    from sslbench.evaluation.adapters import adapt
+    from sslbench.jobs.log import job_log
+    from sslbench.store.code_check import as_planned
 
     with job_log(snakemake.log[0]) as log, as_planned("adapt", snakemake.params):
         files = snakemake.input

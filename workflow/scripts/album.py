@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from sslbench.job_log import job_log
-from sslbench.report.album import album
+from sslbench.jobs.log import job_log
+from sslbench.report.images.collect import album
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]):

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from sslbench.config import Compute
-from sslbench.export.model import export
-from sslbench.job_log import job_log
+from sslbench.config.models import Compute
+from sslbench.export.export import export
+from sslbench.jobs.log import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from sslbench.data.fetch import fetch
+from sslbench.data.sources.fetch import fetch
 from sslbench.errors import about
-from sslbench.expand import load
-from sslbench.job_log import job_log
-from sslbench.plan import Plan
+from sslbench.grid.expand import load
+from sslbench.grid.plan import Plan
+from sslbench.jobs.log import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:

@@ -3,14 +3,14 @@
 import json
 from pathlib import Path
 
-from sslbench.warm import share_imports
+from sslbench.jobs.import_server.client import share_imports
 
 if __name__ == "__main__":
     share_imports()
-    from sslbench.engine.slots import gpu_job
     from sslbench.errors import about
-    from sslbench.evaluate.finetune import finetune
-    from sslbench.sources import as_planned
+    from sslbench.evaluation.finetune import finetune
+    from sslbench.jobs.gpu_slots import gpu_job
+    from sslbench.store.code_check import as_planned
 
     with gpu_job(snakemake) as (log, compute), as_planned("finetune", snakemake.params), about("evaluation.finetune"):
         output = Path(snakemake.output[0])

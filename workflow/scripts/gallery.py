@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from sslbench.job_log import job_log
-from sslbench.report.gallery import gallery
+from sslbench.jobs.log import job_log
+from sslbench.transforms.preview import gallery
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]):

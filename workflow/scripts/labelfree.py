@@ -3,13 +3,13 @@
 import json
 from pathlib import Path
 
-from sslbench.warm import share_imports
+from sslbench.jobs.import_server.client import share_imports
 
 if __name__ == "__main__":
     share_imports()
-    from sslbench.engine.slots import gpu_job
-    from sslbench.evaluate.labelfree import labelfree
-    from sslbench.sources import as_planned
+    from sslbench.evaluation.label_free import labelfree
+    from sslbench.jobs.gpu_slots import gpu_job
+    from sslbench.store.code_check import as_planned
 
     with gpu_job(snakemake) as (log, compute), as_planned("labelfree", snakemake.params):
         labelfree(

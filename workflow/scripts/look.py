@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from sslbench.warm import share_imports
+from sslbench.jobs.import_server.client import share_imports
 
 if __name__ == "__main__":
     share_imports()
-    from sslbench.config import Compute
-    from sslbench.job_log import job_log
-    from sslbench.report.look import look
+    from sslbench.config.models import Compute
+    from sslbench.evaluation.neighbours_and_map import look
+    from sslbench.jobs.log import job_log
 
     with job_log(snakemake.log[0]):
         look(

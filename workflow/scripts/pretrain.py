@@ -3,13 +3,13 @@
 import json
 from pathlib import Path
 
-from sslbench.warm import share_imports
+from sslbench.jobs.import_server.client import share_imports
 
 if __name__ == "__main__":
     share_imports()
-    from sslbench.engine.fit import fit
-    from sslbench.engine.slots import gpu_job
-    from sslbench.sources import as_planned
+    from sslbench.jobs.gpu_slots import gpu_job
+    from sslbench.store.code_check import as_planned
+    from sslbench.training.run import fit
 
     cell, settings = Path(snakemake.output.run).parent, json.loads(snakemake.params.settings)
     several, params = settings["train"]["epochs"] > 0, snakemake.params

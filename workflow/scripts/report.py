@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sslbench.job_log import job_log
+from sslbench.jobs.log import job_log
 from sslbench.report.page import render
 
 if __name__ == "__main__":

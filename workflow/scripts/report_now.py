@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 from sslbench.errors import UserError
-from sslbench.job_log import job_log
-from sslbench.report.album import album
-from sslbench.report.collect import collect
-from sslbench.report.damaged import set_aside_damaged
+from sslbench.jobs.log import job_log
+from sslbench.report.collect.collect import collect
+from sslbench.report.collect.quarantine import set_aside_damaged
+from sslbench.report.images.collect import album
 from sslbench.report.page import render
-from sslbench.seal import warn
+from sslbench.store.checksum import warn
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]):

@@ -19,7 +19,7 @@ from sslbench.errors import UserError
 PAGE = "https://www.image-net.org/download.php"
 TITLES, SOLUTION = "LOC_synset_mapping.txt", "LOC_val_solution.csv"
 KAGGLE = "ILSVRC/Data/CLS-LOC"  # where its archive has train and val
-PARTS = ("train", "val")  # one of them alone is no folder around the pictures (packing.py)
+PARTS = ("train", "val")  # one of them alone is no folder around the pictures (pack/write.py)
 
 
 class Settings(DatasetSettings):

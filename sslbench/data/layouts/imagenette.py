@@ -7,8 +7,8 @@ pictures 70/30. The size is the shortest side, aspect ratio kept.
 from pathlib import Path
 from typing import Literal
 
-from sslbench.data.checksums import ARCHIVES
 from sslbench.data.layouts.tree import listing_of, pictures_below
+from sslbench.data.sources.checksums import ARCHIVES
 from sslbench.data.spec import Archive, DatasetSettings, Listing, Record
 from sslbench.errors import UserError
 

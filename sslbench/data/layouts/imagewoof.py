@@ -8,8 +8,8 @@ versions' archives were byte for byte the same is not known.
 from pathlib import Path
 from typing import Literal
 
-from sslbench.data.checksums import ARCHIVES
 from sslbench.data.layouts.imagenette import V1_VAL, scan_train_val
+from sslbench.data.sources.checksums import ARCHIVES
 from sslbench.data.spec import Archive, DatasetSettings, Listing
 
 TITLES = {

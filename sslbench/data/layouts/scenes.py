@@ -9,8 +9,8 @@ reflection, clutter, lighting and noise are drawn alike for all classes and say 
 from pathlib import Path
 from typing import ClassVar
 
-from sslbench.data.drawn import DrawnSettings, write
 from sslbench.data.spec import Listing
+from sslbench.data.synthetic.archive import DrawnSettings, write
 
 DRAWING = 1  # raise it when the pictures change
 CLASSES = ("boat", "cat", "cup", "fir", "flag", "heart", "house", "key", "mushroom", "snowman")
@@ -24,7 +24,7 @@ class Settings(DrawnSettings):
 
 def draw(settings: Settings, archive: Path) -> None:
     """Write the pictures as a .tar of PNGs, with the same bytes each time (for one Pillow and numpy)."""
-    from sslbench.data import drawing_scenes  # needs numpy, which reading a config does without
+    from sslbench.data.synthetic import scenes as drawing_scenes  # needs numpy, which reading a config does without
 
     write(settings, archive, drawing_scenes.picture)
 

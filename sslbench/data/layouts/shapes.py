@@ -9,8 +9,8 @@ and ``stripes`` come in three directions, so a transform that turns pictures pay
 from pathlib import Path
 from typing import ClassVar
 
-from sslbench.data.drawn import DrawnSettings, write
 from sslbench.data.spec import Listing
+from sslbench.data.synthetic.archive import DrawnSettings, write
 
 DRAWING = 1  # raise it when the pictures change
 CLASSES = (
@@ -35,7 +35,7 @@ class Settings(DrawnSettings):
 
 def draw(settings: Settings, archive: Path) -> None:
     """Write the pictures as a .tar of PNGs, with the same bytes each time (for one Pillow and numpy)."""
-    from sslbench.data import drawing  # needs numpy, which reading a config does without
+    from sslbench.data.synthetic import shapes as drawing  # needs numpy, which reading a config does without
 
     write(settings, archive, drawing.picture)
 

@@ -11,11 +11,11 @@ from lightly.models.modules.heads import BarlowTwinsProjectionHead
 from torch import Tensor
 from torch.nn.functional import batch_norm
 
-from sslbench.backbones import Backbone
 from sslbench.methods.barlowtwins.settings import FACTS, Settings
 from sslbench.methods.base import Batch, Method
-from sslbench.methods.together import gathered
-from sslbench.precision import in_float32
+from sslbench.nn.backbone import Backbone
+from sslbench.nn.distributed import gathered
+from sslbench.nn.precision import in_float32
 
 
 @in_float32

@@ -11,19 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sslbench.backbones import Backbone
 from sslbench.errors import UserError
 from sslbench.methods.base import Batch, Method
-from sslbench.methods.contextprediction.patches import (
-    blurring,
-    cut,
-    draw_blurring,
-    draw_places,
-    prepared,
-)
+from sslbench.methods.contextprediction.patches import blurring, cut, draw_blurring, draw_places, prepared
 from sslbench.methods.contextprediction.settings import FACTS, Settings
-from sslbench.methods.together import mine, whole
-from sslbench.pretext.base import classification
+from sslbench.methods.pretext_tasks.base import classification
+from sslbench.nn.backbone import Backbone
+from sslbench.nn.distributed import mine, whole
 from sslbench.transforms.spec import Normalize
 
 POSITIONS = 8

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from sslbench.precision import in_float32
+from sslbench.nn.precision import in_float32
 
 MEAN_SQUARE = (50 / 255) ** 2  # of a patch's pixels in [0, 1]; authors' code: a root mean square of 50 of 255
 FLAT = 1e-3**2  # added under that root, so that a patch without content is not blown up to noise

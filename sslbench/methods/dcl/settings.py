@@ -4,9 +4,9 @@ Authors: JDAI-CV/DCL at 8950816, which fine-tunes a pretrained network with labe
 from random weights.
 """
 
+from sslbench.methods.pretext_tasks.dcl.settings import Options
+from sslbench.methods.pretext_tasks.spec import OneView
 from sslbench.methods.spec import MethodFacts, Recipe, Source
-from sslbench.pretext.dcl.settings import Options
-from sslbench.pretext.spec import OneView
 
 FACTS = MethodFacts(
     title="DCL",

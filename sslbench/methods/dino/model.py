@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax, softmax
 
-from sslbench.backbones import Backbone
 from sslbench.methods.base import Batch, Method
 from sslbench.methods.dino.head import Head
 from sslbench.methods.dino.settings import FACTS, Settings
-from sslbench.methods.together import averaged
-from sslbench.precision import in_float32, widened
+from sslbench.nn.backbone import Backbone
+from sslbench.nn.distributed import averaged
+from sslbench.nn.precision import in_float32, widened
 
 
 @in_float32

@@ -1,11 +1,11 @@
-"""LoRot alone: a network learns by telling how a part of a picture is turned. The task is pretext/lorot."""
+"""LoRot alone: a network learns by telling how a part of a picture is turned. The task is pretext_tasks/lorot."""
 
 import math
 from typing import Any
 
 from sslbench.methods.lorot.settings import FACTS, Settings
-from sslbench.methods.pretext import PretextMethod
-from sslbench.pretext.lorot.task import Task
+from sslbench.methods.pretext_method import PretextMethod
+from sslbench.methods.pretext_tasks.lorot.task import Task
 
 
 class Model(PretextMethod):

@@ -4,9 +4,9 @@ Authors: wjun0830/Localizable-Rotation at 47521c5, Imbalanced/cifar_train_lorot-
 alone; theirs is the recipe here.
 """
 
+from sslbench.methods.pretext_tasks.lorot.settings import Options
+from sslbench.methods.pretext_tasks.spec import OneView
 from sslbench.methods.spec import MethodFacts, Recipe, Source
-from sslbench.pretext.lorot.settings import Options
-from sslbench.pretext.spec import OneView
 
 FACTS = MethodFacts(
     title="LoRot",

@@ -13,12 +13,12 @@ from lightly.models.utils import get_at_index, normalize_mean_var, patchify, ran
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from sslbench.backbones import Backbone
 from sslbench.errors import UserError
 from sslbench.methods.base import Batch, Method
 from sslbench.methods.mae.settings import FACTS, Settings
-from sslbench.methods.together import averaged, mine, whole
-from sslbench.precision import in_float32
+from sslbench.nn.backbone import Backbone
+from sslbench.nn.distributed import averaged, mine, whole
+from sslbench.nn.precision import in_float32
 
 
 @in_float32

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from sslbench.methods.pretext_tasks.spec import OneView
 from sslbench.methods.spec import MethodFacts, Recipe, Source, Width
-from sslbench.pretext.spec import OneView
 
 FACTS = MethodFacts(
     title="MAE",

@@ -15,13 +15,13 @@ from lightly.models.modules.heads import MoCoProjectionHead
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from sslbench.backbones import Backbone
 from sslbench.errors import UserError
 from sslbench.methods.base import Batch, Method, spread
-from sslbench.methods.moco.groups import in_groups
 from sslbench.methods.moco.settings import FACTS, Settings
-from sslbench.methods.together import averaged, gathered, whole
-from sslbench.precision import in_float32, widened
+from sslbench.methods.moco.shuffle_bn import in_groups
+from sslbench.nn.backbone import Backbone
+from sslbench.nn.distributed import averaged, gathered, whole
+from sslbench.nn.precision import in_float32, widened
 
 
 @in_float32

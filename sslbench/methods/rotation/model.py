@@ -1,11 +1,11 @@
-"""RotNet: a network learns by telling the four rotations of a picture apart. The task is pretext/rotation."""
+"""RotNet: a network learns by telling the four rotations of a picture apart. The task is pretext_tasks/rotation."""
 
 import math
 from typing import Any
 
-from sslbench.methods.pretext import PretextMethod
+from sslbench.methods.pretext_method import PretextMethod
+from sslbench.methods.pretext_tasks.rotation.task import TURNS, Task
 from sslbench.methods.rotation.settings import FACTS, Settings
-from sslbench.pretext.rotation.task import TURNS, Task
 
 
 class Model(PretextMethod):

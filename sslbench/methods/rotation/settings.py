@@ -6,9 +6,9 @@ have no residual branches.
 
 from typing import Literal
 
+from sslbench.methods.pretext_tasks.rotation.settings import Options
+from sslbench.methods.pretext_tasks.spec import OneView
 from sslbench.methods.spec import MethodFacts, Recipe, Source
-from sslbench.pretext.rotation.settings import Options
-from sslbench.pretext.spec import OneView
 
 FACTS = MethodFacts(
     title="RotNet",

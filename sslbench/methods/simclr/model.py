@@ -12,12 +12,12 @@ from lightly.models.modules.heads import SimCLRProjectionHead
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, cross_entropy, normalize
 
-from sslbench.backbones import Backbone
 from sslbench.methods.base import Batch, Method
-from sslbench.methods.offdiagonal import off_diagonal
 from sslbench.methods.simclr.settings import FACTS, Settings
-from sslbench.methods.together import gathered
-from sslbench.precision import in_float32
+from sslbench.nn.backbone import Backbone
+from sslbench.nn.covariance import off_diagonal
+from sslbench.nn.distributed import gathered
+from sslbench.nn.precision import in_float32
 
 
 @in_float32

@@ -9,11 +9,11 @@ from lightly.loss.negative_cosine_similarity import NegativeCosineSimilarity
 from lightly.models.modules.heads import SimSiamPredictionHead, SimSiamProjectionHead
 from torch import Tensor, nn
 
-from sslbench.backbones import Backbone
 from sslbench.methods.base import Batch, Method, spread
 from sslbench.methods.simsiam.settings import FACTS, Settings
-from sslbench.methods.together import averaged, gathered
-from sslbench.precision import in_float32
+from sslbench.nn.backbone import Backbone
+from sslbench.nn.distributed import averaged, gathered
+from sslbench.nn.precision import in_float32
 
 
 @in_float32

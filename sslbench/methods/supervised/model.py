@@ -5,11 +5,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from sslbench.backbones import Backbone
 from sslbench.methods.base import Batch, Method
 from sslbench.methods.supervised.settings import FACTS, Settings
-from sslbench.methods.together import gathered
-from sslbench.precision import in_float32
+from sslbench.nn.backbone import Backbone
+from sslbench.nn.distributed import gathered
+from sslbench.nn.precision import in_float32
 
 UNKNOWN = -1  # label of an unlabelled picture, which counts for nothing
 

@@ -15,11 +15,11 @@ from lightly.models.modules.heads import SwaVProjectionHead
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax, normalize
 
-from sslbench.backbones import Backbone
 from sslbench.methods.base import Batch, Method
 from sslbench.methods.swav.settings import FACTS, Settings
-from sslbench.methods.together import gathered
-from sslbench.precision import in_float32, widened
+from sslbench.nn.backbone import Backbone
+from sslbench.nn.distributed import gathered
+from sslbench.nn.precision import in_float32, widened
 
 
 @torch.no_grad()

@@ -7,8 +7,8 @@ views, as in the authors' code, where equation 6 has the sum; the covariance ter
 from lightly.loss.vicreg_loss import invariance_loss, variance_loss
 from torch import Tensor
 
-from sslbench.methods.offdiagonal import covariance_loss
-from sslbench.precision import in_float32
+from sslbench.nn.covariance import covariance_loss
+from sslbench.nn.precision import in_float32
 
 
 @in_float32

@@ -5,11 +5,11 @@ from typing import Any
 from lightly.models.modules.heads import BarlowTwinsProjectionHead
 from torch import Tensor
 
-from sslbench.backbones import Backbone
 from sslbench.methods.base import Batch, Method
-from sslbench.methods.together import gathered
 from sslbench.methods.vicreg.loss import vicreg_loss
 from sslbench.methods.vicreg.settings import FACTS, Settings
+from sslbench.nn.backbone import Backbone
+from sslbench.nn.distributed import gathered
 
 
 class Model(Method):

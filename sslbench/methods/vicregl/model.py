@@ -16,13 +16,13 @@ from lightly.models.modules.heads import BarlowTwinsProjectionHead, VicRegLLocal
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from sslbench.backbones import Backbone
 from sslbench.methods.base import Batch, Method
-from sslbench.methods.offdiagonal import covariance_loss
-from sslbench.methods.together import gathered
 from sslbench.methods.vicreg.loss import vicreg_loss
 from sslbench.methods.vicregl.settings import FACTS, Settings
-from sslbench.precision import in_float32
+from sslbench.nn.backbone import Backbone
+from sslbench.nn.covariance import covariance_loss
+from sslbench.nn.distributed import gathered
+from sslbench.nn.precision import in_float32
 
 
 def closest(z: Tensor, others: Tensor, distance: Tensor, count: int | None, order: str) -> tuple[Tensor, Tensor]:

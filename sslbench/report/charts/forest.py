@@ -2,9 +2,10 @@
 
 import altair as alt
 
-from sslbench.report import limits, scales, vega
-from sslbench.report.charts import parts
-from sslbench.report.content import Block
+from sslbench.report import truncate
+from sslbench.report.blocks import Block
+from sslbench.report.charts import common as parts
+from sslbench.report.charts import scales, vega
 from sslbench.report.wording import Labels, counted, difference
 
 WIDTH, ROW = 460, 18  # px of the plot, and of a row
@@ -37,7 +38,7 @@ def forest_chart(report: dict, dataset: str, labels: Labels) -> tuple[Block, ...
     others = counted(len(rows) - 1, "other")
     least = best["detectable"]
     words = f"Against {named(best)}, on the same test pictures; bars are each pair's own interval at "
-    of = "Bonferroni" if limits.compared(best["dataset_of"]) else "Holm"
+    of = "Bonferroni" if truncate.compared(best["dataset_of"]) else "Holm"
     words += f"{100 * report['confidence']:.0f} %. Filled: differs after {of}'s "
     words += "correction over all pairs; "
     words += f"hollow: does not ({ties} of {others})."

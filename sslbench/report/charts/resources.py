@@ -4,9 +4,9 @@ from statistics import fmean
 
 import altair as alt
 
-from sslbench.report import vega
-from sslbench.report.charts import parts
-from sslbench.report.content import Block
+from sslbench.report.blocks import Block
+from sslbench.report.charts import common as parts
+from sslbench.report.charts import vega
 from sslbench.report.wording import Labels, counted, listed, minutes
 
 WIDTH, ROW = 460, 20  # px of the plot, and of a row

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from sslbench.report import scales, vega
-from sslbench.report.charts import parts
-from sslbench.report.content import Block
+from sslbench.report.blocks import Block
+from sslbench.report.charts import common as parts
+from sslbench.report.charts import scales, vega
 from sslbench.report.wording import Labels, accuracy, interval, listed
 
 WIDTH, HEIGHT = 520, 280  # px of the plot

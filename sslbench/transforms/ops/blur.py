@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from sslbench.transforms.ops.batched import BatchedOperation, NativeForm, Parameters, uniform
+from sslbench.transforms.ops.base import BatchedOperation, NativeForm, Parameters, uniform
 
 REACH = 4  # the kernel is cut off at this many of the largest standard deviations: 6e-5 of its mass lies beyond
 BLOCK = 32  # rows of the band matrix that are multiplied together where an image is larger than WHOLE

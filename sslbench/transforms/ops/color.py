@@ -6,7 +6,7 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
-from sslbench.transforms.ops.batched import BatchedOperation, NativeForm, Parameters, constant, uniform
+from sslbench.transforms.ops.base import BatchedOperation, NativeForm, Parameters, constant, uniform
 
 LUMA = (0.2989, 0.587, 0.114)  # torchvision's weights of red, green and blue
 STEPS = ("brightness", "contrast", "saturation", "hue")

@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from sslbench.data.packed import Pictures
-from sslbench.transforms.ops.batched import integers
+from sslbench.data.pack.read import Pictures
+from sslbench.transforms.ops.base import integers
 from sslbench.transforms.ops.resize import Boxes, box_locations, resize_boxes
 
 ATTEMPTS = 10  # as many as torchvision makes before it takes the centre

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from sslbench.transforms.ops.batched import BatchedOperation, Parameters
+from sslbench.transforms.ops.base import BatchedOperation, Parameters
 
 
 class Cutout(BatchedOperation):

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from sslbench.transforms.ops.batched import BatchedOperation, NativeForm, Parameters
+from sslbench.transforms.ops.base import BatchedOperation, NativeForm, Parameters
 
 
 class HorizontalFlip(BatchedOperation):

@@ -5,7 +5,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from sslbench.transforms.ops.batched import BatchedOperation, Parameters, uniform
+from sslbench.transforms.ops.base import BatchedOperation, Parameters, uniform
 
 LOW = 0xFFFFFFFF  # the low 32 bits, of whole numbers kept in int64
 

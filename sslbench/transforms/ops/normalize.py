@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from sslbench.transforms.ops.batched import BatchedOperation, NativeForm, Parameters, constant
+from sslbench.transforms.ops.base import BatchedOperation, NativeForm, Parameters, constant
 
 
 class Normalize(BatchedOperation):

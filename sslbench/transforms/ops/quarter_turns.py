@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from sslbench.transforms.ops.batched import BatchedOperation, Parameters
+from sslbench.transforms.ops.base import BatchedOperation, Parameters
 
 
 class QuarterTurns(BatchedOperation):

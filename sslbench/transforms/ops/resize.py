@@ -8,7 +8,7 @@ within one level (1/255) of it.
 import torch
 from torch import Tensor
 
-from sslbench.data.packed import Pictures
+from sslbench.data.pack.read import Pictures
 
 Boxes = dict[str, Tensor]  # top, left, height, width: int64 [n] on the CPU, in pixels of each picture
 

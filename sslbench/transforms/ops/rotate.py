@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sslbench.transforms.ops.batched import BatchedOperation, NativeForm, Parameters, uniform
+from sslbench.transforms.ops.base import BatchedOperation, NativeForm, Parameters, uniform
 
 
 class Rotate(BatchedOperation):

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from sslbench.errors import UserError
-from sslbench.transforms.ops.batched import BatchedOperation, NativeForm, Parameters, integers
+from sslbench.transforms.ops.base import BatchedOperation, NativeForm, Parameters, integers
 
 
 class RotateSquare(BatchedOperation):

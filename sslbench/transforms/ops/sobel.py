@@ -3,7 +3,7 @@
 from torch import Tensor
 from torch.nn.functional import pad
 
-from sslbench.transforms.ops.batched import BatchedOperation, Parameters
+from sslbench.transforms.ops.base import BatchedOperation, Parameters
 from sslbench.transforms.ops.color import LUMA
 
 

@@ -1,0 +1,107 @@
+"""The configuration: typed and validated before anything runs (grid/expand.py makes cells of it). No torch.
+
+Lists say what runs (grid, seeds), dicts define things (datasets, models, transforms): Snakemake merges config files
+deeply, so an overlay can replace a list, and add to a dict.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from sslbench.config.composition import Composition
+from sslbench.config.compute import Compute
+from sslbench.config.evaluation import Evaluation
+from sslbench.methods.spec import Preset
+from sslbench.nn import architectures
+from sslbench.settings import Name, Positive, Strict
+
+
+class Block(Strict):
+    """One part of the grid: every dataset x model x transform named here."""
+
+    datasets: Annotated[list[Name], Field(min_length=1)]
+    models: Annotated[list[Name], Field(min_length=1)]
+    transforms: Annotated[list[Name], Field(min_length=1)]
+    downstream: list[Literal["retrieve", "adapt", "finetune"]] = []  # measured beside the probe, references included
+
+    @cached_property
+    def members(self) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+        """Datasets, models and transforms, to be asked of once per cell of the grid."""
+        return frozenset(self.datasets), frozenset(self.models), frozenset(self.transforms)
+
+
+class Training(Strict):
+    """What pretraining needs beyond the method's recipe. A model entry can override any of it under `training:`."""
+
+    # Whose constants the methods begin with: authors, or lightly, where a method has them. A model may say its own.
+    preset: Preset = "lightly"
+    backbone: str = "resnet18"  # any of timm's architectures, from random weights
+    backbone_options: dict[str, Any] = {}  # passed to timm.create_model
+    input_size: Annotated[int, Field(ge=16)] = 224  # px, square
+    batch_size: Annotated[int, Field(ge=2)] = 256  # pictures per optimiser step
+    epochs: Positive = 200
+    accumulate: Positive = 1  # a step's batch is made in this many parts
+    precision: Literal["fp32", "bf16"] = "bf16"  # of the network's arithmetic; losses are always fp32
+    channels_last: bool = True
+    compile: bool = False
+    deterministic: bool = True
+    holdout: Annotated[float, Field(ge=0, le=0.5)] = 0.05  # share of training pictures kept from the online head
+    measure_every: Positive = 10  # epochs between two measurements of the online head
+
+    @field_validator("backbone", "backbone_options")
+    @classmethod
+    def _without_weights(cls, value: Any) -> Any:
+        check = architectures.fault_of_name if isinstance(value, str) else architectures.fault_of_options
+        if fault := check(value):
+            raise ValueError(fault)
+        return value
+
+
+class References(Strict):
+    """Rows to hold the methods against, in every dataset of the grid."""
+
+    random: bool = True  # every network that the dataset's models begin from, as it is initialised
+    # Trained with labels on each of these transforms that the dataset's grid has, or on its first; []: none.
+    supervised: list[Name] = ["baseline"]
+
+
+class Sweep(Strict):
+    """A table of the report: one parameter of a transform down, models across."""
+
+    parameter: str  # dotted, e.g. jitter.strength
+    transforms: Annotated[list[Name], Field(min_length=2)]
+
+
+class Paths(Strict):
+    data: Path = Path("data")
+    results: Path = Path("results")
+    reports: Path = Path("reports")
+
+
+class Config(Strict):
+    """config.yaml with its overlays."""
+
+    name: Name
+    title: str
+    note: str = ""  # the report's first line, where its figures need a warning
+    grid: Annotated[list[Block], Field(min_length=1)]
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
+    datasets: dict[Name, dict[str, Any]]
+    models: dict[Name, dict[str, Any]]
+    transforms: dict[Name, dict[str, Any]]
+    training: Training = Training()
+    references: References = References()
+    evaluation: Evaluation = Evaluation()
+    compute: Compute = Compute()
+    sweep: Sweep | None = None
+    composition: Composition | None = None
+    paths: Paths = Paths()
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_once(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) != len(seeds):
+            raise ValueError("names a seed twice")
+        return seeds

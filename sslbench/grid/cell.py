@@ -1,0 +1,205 @@
+"""What the configuration expands into: datasets, models and transforms by name, and the cells that cross them.
+
+A cell's settings are one JSON string with sorted keys that holds everything its result depends on, bar code and data,
+and nothing else: no names, paths, devices or workers. It is Snakemake's `params.settings`, the heart of run.json, and
+what the engine works from.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from sslbench import registry
+from sslbench.config.models import Training
+from sslbench.data.spec import DatasetSettings
+from sslbench.errors import UserError
+from sslbench.grid import random_init
+from sslbench.methods.spec import MethodFacts, MethodSettings
+from sslbench.store import code_check
+from sslbench.store.canonical_json import canonical
+from sslbench.transforms.spec import TransformSettings
+
+
+@dataclass(frozen=True)
+class Dataset:
+    name: str
+    kind: str
+    settings: DatasetSettings
+    pack_size: int  # px, shortest side
+    source: str  # folder name of what is fetched
+    pack: str  # folder name of the packed pictures
+
+    @property
+    def needs_archive(self) -> bool:
+        """True where only the user can supply the pictures, and has not."""
+        local = self.settings.archive or self.settings.path
+        return local is None and self.settings.download() is None and not self.settings.drawn
+
+    @cached_property
+    def read(self) -> dict:
+        """Which pictures a cell sees, as its settings say it."""
+        settings = self.settings
+        return {
+            "source": settings.source(),
+            "identity": settings.identity() | {"pack_size": self.pack_size} | encoding(settings),
+            "split": settings.split_name(),
+        }
+
+
+@dataclass(frozen=True)
+class Model:
+    name: str
+    method: str
+    package: str  # sslbench.methods.<method>
+    settings: MethodSettings
+    facts: MethodFacts
+    training: Training
+    overrides: dict  # as the config gives them
+    preset: str = ""  # whose constants it begins with; "" for a reference
+    auxiliary: dict[str, dict] = field(default_factory=dict)  # pretext tasks beside the method, name -> options
+
+    @property
+    def title(self) -> str:
+        """As it is printed everywhere: `SimCLR (lightly)`, and `SimCLR (lightly, changed)` with a recipe of its own."""
+        changed = "changed" if self.preset and self.overrides.get("recipe") else ""
+        details = ", ".join(filter(None, (self.settings.form_title, self.preset, changed)))
+        return f"{self.facts.title} ({details})" if details else self.facts.title
+
+    @cached_property
+    def residual_gain(self) -> int | None:
+        """Where the gains of its backbone's residual branches begin; None where it has none."""
+        return self.settings.recipe.residual_gain if random_init.has_residual_gains(self.training.backbone) else None
+
+    @cached_property
+    def trained(self) -> dict:
+        """What its cells' settings say of it where it is trained; one object for all of them, so nobody changes it."""
+        training, method = self.training, self.settings
+        return {
+            "backbone": {
+                "name": training.backbone,
+                "options": {k: v for k, v in training.backbone_options.items() if k != "zero_init_last"},  # the gain
+                "residual_gain": self.residual_gain,
+            },
+            "input_size": training.input_size,
+            "method": {"name": self.method, "options": method.model_dump(mode="json", exclude={"recipe"})},
+            "recipe": method.recipe.model_dump(mode="json", exclude={"residual_gain"}),
+            "views": [v.model_dump(mode="json") for v in method.views(training.input_size)],
+            "train": {
+                "epochs": training.epochs,
+                "batch_size": training.batch_size,
+                "accumulate": training.accumulate,
+                "precision": training.precision,
+                "channels_last": training.channels_last,
+                "compile": training.compile,
+                "deterministic": training.deterministic,
+                "holdout": training.holdout,
+                "measure_every": training.measure_every,
+            },
+            # Only where there are any, so that no other cell's settings change.
+            **({"auxiliary": self.auxiliary} if self.auxiliary else {}),
+        }
+
+    @cached_property
+    def untrained(self) -> dict:
+        """The same of an untrained row."""
+        return self.trained | {"views": [], "train": self.trained["train"] | {"epochs": 0}}
+
+
+@dataclass(frozen=True)
+class Transform:
+    name: str
+    kind: str
+    settings: TransformSettings
+    overrides: dict
+
+    @cached_property
+    def branches(self) -> list[list[dict]]:
+        """The operations of both view recipes as plain dicts, less those that never act (p 0)."""
+        both = [[operation.model_dump(mode="json") for operation in self.settings.branch(i)] for i in (0, 1)]
+        return [[operation for operation in branch if operation.get("p", 1) > 0] for branch in both]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One dataset x model x transform x seed."""
+
+    dataset: Dataset
+    evaluated: Dataset  # whose labels it is probed on: the dataset itself, unless that says `evaluate_on`
+    model: Model
+    transform: Transform | None  # None: an untrained row
+    seed: int
+    results: Path
+
+    @property
+    def reference(self) -> bool:
+        return self.model.method in registry.REFERENCES
+
+    @property
+    def probed(self) -> bool:
+        """Whether anything is labelled that it can be judged on."""
+        return self.dataset.settings.probed
+
+    @property
+    def names(self) -> tuple[str, str, str, int]:
+        return self.dataset.name, self.model.name, self.transform.name if self.transform else "none", self.seed
+
+    @property
+    def folder(self) -> Path:
+        dataset, model, transform, seed = self.names
+        return self.results / dataset / model / transform / f"seed{seed}"
+
+    @cached_property
+    def settings(self) -> dict:
+        """All that the trained backbone depends on, bar code and data."""
+        trained = self.transform is not None
+        return (self.model.trained if trained else self.model.untrained) | {
+            "dataset": self.dataset.read,
+            "transform": self.transform.branches if trained else [[], []],
+            "seed": self.seed,
+        }
+
+    @cached_property
+    def text(self) -> str:
+        return canonical(self.settings)
+
+    @property
+    def evaluated_data(self) -> dict:
+        """Which pictures the probe sees."""
+        return self.evaluated.read
+
+    @cached_property
+    def code_roots(self) -> tuple[str, ...]:
+        """The modules that make this cell's backbone."""
+        return code_check.training(self.settings)
+
+
+def encoding(settings: DatasetSettings) -> dict[str, str]:
+    """How the pack holds the pictures, where not as pixels."""
+    return {"encoding": settings.encoding} if settings.encoding != "pixels" else {}
+
+
+def pack_names(datasets: dict[str, tuple[DatasetSettings, int]]) -> dict[str, tuple[str, str]]:
+    """Folder names of each dataset's source and pack: equal for equal pictures, so that splits share one pack.
+
+    Raises UserError where two local archives or folders of the same kind would land in one place.
+    """
+    names, owners = {}, {}
+    for name, (settings, size) in datasets.items():
+        local = settings.archive or settings.path
+        source = settings.source()
+        if local is not None:
+            # Colons and blanks are legal in file names and not in our folders.
+            stem = local.name.removesuffix(".gz").removesuffix(".tar").removesuffix(".tgz").removesuffix(".zip")
+            source += "@" + "".join(c if c.isalnum() or c in "._+-" else "_" for c in stem)
+        owner = owners.setdefault(source, (name, local and local.absolute(), settings.identity()))
+        if owner[1:] != (local and local.absolute(), settings.identity()):
+            raise UserError(
+                f"config: datasets.{owner[0]} and datasets.{name} would share the folder {source!r} but read different "
+                "files; rename one of the files"
+            )
+        pack = f"{source}-{size}px"
+        if settings.unreadable_share:
+            pack += f"-unreadable{settings.unreadable_share:g}"
+        pack += "".join(f"-{kind}" for kind in encoding(settings).values())
+        names[name] = (source, pack)
+    return names

@@ -1,0 +1,261 @@
+"""The grid: the configuration expanded into datasets, models, transforms and the cells that cross them. No torch."""
+
+from dataclasses import replace
+from functools import cached_property
+
+from pydantic import BaseModel
+
+from sslbench import registry
+from sslbench.config.composition import places
+from sslbench.config.models import Block, Config, Training
+from sslbench.config.plain_values import require_plain
+from sslbench.config.validation import filled, require_known, unknown, validated
+from sslbench.data.spec import DatasetSettings
+from sslbench.errors import UserError
+from sslbench.grid import random_init
+from sslbench.grid.cell import Cell, Dataset, Model, Transform, pack_names
+from sslbench.methods.spec import MethodSettings
+from sslbench.transforms.spec import merge
+
+
+class Grid(Config):
+    """A configuration with what it defines, each validated once, and its cells."""
+
+    @cached_property
+    def all_datasets(self) -> dict[str, Dataset]:
+        """Every defined dataset, validated."""
+        settings = {}
+        for name, entry in self.datasets.items():
+            kind, options = _kind(entry, "kind", registry.DATASETS, f"datasets.{name}")
+            settings[name] = (
+                kind,
+                filled(registry.load(registry.DATASETS[kind]).Settings, options, f"datasets.{name}"),
+            )
+        sizes = {name: self._pack_size(s) for name, (_, s) in settings.items()}
+        packs = pack_names({name: (s, sizes[name]) for name, (_, s) in settings.items()})
+        datasets = {name: Dataset(name, kind, s, sizes[name], *packs[name]) for name, (kind, s) in settings.items()}
+        for name, dataset in datasets.items():
+            other = dataset.settings.evaluate_on
+            if other is not None and other not in datasets:
+                raise unknown(f"datasets.{name}.evaluate_on", other, "dataset", datasets)
+            if other is not None and datasets[other].settings.evaluate_on is not None:
+                raise UserError(
+                    f"config: datasets.{name}.evaluate_on: {other!r} is itself judged on another dataset; name a "
+                    "labelled one"
+                )
+            if other is not None and not datasets[other].settings.labelled:
+                raise UserError(f"config: datasets.{name}.evaluate_on: {other!r} has no labels; name a labelled one")
+        return datasets
+
+    @cached_property
+    def all_models(self) -> dict[str, Model]:
+        """Every defined model and the references, validated."""
+        models = {}
+        for name, entry in self.models.items():
+            if name in registry.REFERENCES or name.startswith(random_init.PREFIX):
+                raise UserError(f"config: models.{name} is the name of a reference row; choose another name")
+            method, options = _kind(entry, "method", registry.METHODS, f"models.{name}")
+            models[name] = self._model(name, method, options, registry.METHODS)
+        for name in registry.REFERENCES:
+            models[name] = self._model(name, name, {}, registry.REFERENCES)
+        for model in list(models.values()):
+            if (name := self.start(model)) not in models:
+                own = self.training.model_copy(update=random_init.network(model.training))
+                told = random_init.told(own, self.training, model.residual_gain)
+                begun = models[random_init.RANDOM].settings
+                if model.residual_gain is not None:
+                    begun = _begun_at(begun, model.residual_gain)
+                models[name] = replace(
+                    models[random_init.RANDOM], name=name, settings=begun, training=own, overrides=told
+                )
+        return models
+
+    def start(self, model: Model) -> str:
+        """The name of the untrained row of the network that ``model`` begins from."""
+        return random_init.row(model.training, self.training, model.residual_gain)
+
+    @cached_property
+    def all_transforms(self) -> dict[str, Transform]:
+        """Every defined transform, validated."""
+        transforms = {}
+        for name, entry in self.transforms.items():
+            kind, overrides = _kind(entry, "kind", registry.TRANSFORMS, f"transforms.{name}")
+            settings = filled(registry.load(registry.TRANSFORMS[kind]).Settings, overrides, f"transforms.{name}")
+            transforms[name] = Transform(name, kind, settings, overrides)
+        return transforms
+
+    def cells(self) -> list[Cell]:
+        """The grid's cells, once each, then the references'; in the config's order."""
+        triples: dict[tuple[str, str, str], None] = {}
+        for number, block in enumerate(self.grid):
+            where = f"grid[{number}]"
+            require_known(f"{where}.datasets", block.datasets, "dataset", self.all_datasets)
+            require_known(f"{where}.models", block.models, "model", self.models)
+            require_known(f"{where}.transforms", block.transforms, "transform", self.all_transforms)
+            _labels_for(block, where, self.all_datasets)
+            for name in block.models:
+                _require_start(self.all_models[name])
+            triples.update({(d, m, t): None for d in block.datasets for m in block.models for t in block.transforms})
+        grid = [self.cell(*triple, seed) for triple in triples for seed in self.seeds]
+        require_known("references.supervised", self.references.supervised, "transform", self.all_transforms)
+        crossed: dict[str, tuple[dict[str, None], list[str]]] = {}  # models and transforms of each dataset
+        for dataset, model, transform in triples:
+            models, transforms = crossed.setdefault(dataset, ({}, []))
+            models[model] = None
+            transforms.append(transform)
+        return grid + [
+            self.cell(dataset, model, transform, seed)
+            for dataset, (models, transforms) in crossed.items()
+            for model, transform in self._references(dataset, list(models), transforms)
+            for seed in self.seeds
+        ]
+
+    def _references(self, dataset: str, models: list[str], transforms: list[str]) -> list[tuple[str, str]]:
+        """The (model, transform) of a dataset's reference rows: its ``models``' starts, training's own first."""
+        begun = dict.fromkeys(self.start(self.all_models[name]) for name in models) if self.references.random else {}
+        rows = [(name, "none") for name in sorted(begun, key=lambda name: name != random_init.RANDOM)]
+        settings = self.all_datasets[dataset].settings
+        if self.references.supervised and settings.labelled and settings.evaluate_on is None:
+            chosen = [name for name in self.references.supervised if name in transforms] or transforms[:1]
+            rows += [("supervised", name) for name in chosen]
+        return rows
+
+    def cell(self, dataset: str, model: str, transform: str, seed: int) -> Cell:
+        """One cell, in the grid or not."""
+        chosen = self.all_datasets[dataset]
+        evaluated = self.all_datasets[chosen.settings.evaluate_on or dataset]
+        return Cell(
+            chosen, evaluated, self.all_models[model], self.all_transforms.get(transform), seed, self.paths.results
+        )
+
+    def _model(self, name: str, method: str, options: dict, known: dict[str, str]) -> Model:
+        module = registry.load(f"{known[method]}.settings")
+        overrides, training, presets = dict(options), self.training, module.Settings.presets
+        auxiliary = _auxiliary(options.pop("auxiliary", None), f"models.{name}.auxiliary")
+        if changes := options.pop("training", None):
+            base = self.training
+            if isinstance(changes, dict) and changes.get("backbone", base.backbone) != base.backbone:
+                base = base.model_copy(update={"backbone_options": {}})  # which were another network's
+            training = filled(Training, changes, f"models.{name}.training", base=base)
+        preset = options.pop("preset", None)
+        if preset is not None and preset not in presets:
+            raise unknown(f"models.{name}.preset", preset, f"preset of {module.FACTS.title}", presets)
+        if preset is None:
+            preset = training.preset if training.preset in presets else next(iter(presets))
+        settings = filled(module.Settings, merge(presets[preset], options), f"models.{name}")
+        if known is registry.REFERENCES and (zero := training.backbone_options.get("zero_init_last")) is not None:
+            settings = _begun_at(settings, 0 if zero else 1)
+        if training.batch_size < module.FACTS.min_batch:
+            raise UserError(
+                f"config: {name} needs a batch of at least {module.FACTS.min_batch}, and training.batch_size is "
+                f"{training.batch_size}"
+            )
+        batch, parts, devices = training.batch_size, training.accumulate, self.compute.devices
+        if batch % (parts * devices):
+            on = f" on {devices} devices (compute.devices)" if devices > 1 else ""
+            raise UserError(f"config: training.accumulate: {parts} does not divide the batch of {batch}{on}")
+        if refused := module.FACTS.refused(devices):
+            raise UserError(f"config: compute.devices is {devices}, and models.{name}: {refused}")
+        preset = "" if known is registry.REFERENCES else preset
+        return Model(name, method, known[method], settings, module.FACTS, training, overrides, preset, auxiliary)
+
+    def _pack_size(self, settings: DatasetSettings) -> int:
+        return settings.pack_size or round(self.training.input_size * 8 / 7)
+
+
+def load(raw: dict) -> Grid:
+    """The validated configuration, expanded.
+
+    Raises:
+        UserError: one line that names the key, what it was, what is allowed, and the nearest name.
+    """
+    require_plain(raw)
+    config = validated(Grid, raw, "")
+    config.cells()  # validates what the grid names
+    for rule, job in config.compute.jobs.items():
+        require_known(f"compute.jobs.{rule}.datasets", list(job.datasets), "dataset", config.all_datasets)
+    config.compute.check_devices()
+    if config.sweep is not None:
+        require_known("sweep.transforms", config.sweep.transforms, "transform", config.all_transforms)
+        for name in config.sweep.transforms:
+            parameter_of(config.all_transforms[name], config.sweep.parameter)
+    if config.composition is not None:
+        places(config.composition, config.all_transforms)
+    return config
+
+
+def parameter_of(transform: Transform, parameter: str) -> object:
+    """The value of a dotted parameter, e.g. ``jitter.strength``, in one transform."""
+    value: object = transform.settings
+    for part in parameter.split("."):
+        fields = list(type(value).model_fields) if isinstance(value, BaseModel) else []
+        if part not in fields:
+            raise UserError(
+                f"config: sweep.parameter: transform {transform.name!r} has no {parameter!r}."
+                f"{registry.nearest(part, fields)} Known there: {', '.join(fields)}"
+            )
+        value = getattr(value, part)
+    return value
+
+
+def _begun_at(settings: MethodSettings, gain: int) -> MethodSettings:
+    """The same settings with another start of the residual gains."""
+    return settings.model_copy(update={"recipe": settings.recipe.model_copy(update={"residual_gain": gain})})
+
+
+def _require_start(model: Model) -> None:
+    """Raise UserError where a model's residual gains are said twice, or begin where its optimiser cannot move them."""
+    recipe, training, name = model.settings.recipe, model.training, model.name
+    zero = training.backbone_options.get("zero_init_last")
+    if zero is not None and bool(zero) != (recipe.residual_gain == 0):
+        raise UserError(
+            f"config: models.{name}: backbone_options.zero_init_last: {str(zero).lower()} contradicts its recipe's "
+            f"residual_gain: {recipe.residual_gain}; leave zero_init_last out and set recipe.residual_gain"
+        )
+    if not random_init.has_residual_gains(training.backbone) or recipe.residual_gain != 0:
+        return
+    if recipe.optimizer == "lars" and not recipe.lars_skips_1d:
+        raise UserError(
+            f"config: models.{name}: recipe.lars_skips_1d: false keeps gains that begin at 0 (recipe.residual_gain: 0) "
+            "there; set lars_skips_1d: true or residual_gain: 1"
+        )
+
+
+def _auxiliary(entries: dict | None, where: str) -> dict[str, dict]:
+    """The options of the pretext tasks beside a method, validated and complete, by name; a task of weight 0 is none."""
+    if entries is not None and not isinstance(entries, dict):
+        raise UserError(f"config: {where}: {entries!r} is not allowed: tasks by name, e.g. {{lorot: {{weight: 0.1}}}}")
+    tasks = {}
+    for name, options in (entries or {}).items():
+        if name not in registry.PRETEXT:
+            raise unknown(where, name, "pretext task", registry.PRETEXT)
+        if options is not None and not isinstance(options, dict):
+            raise UserError(
+                f"config: {where}.{name}: {options!r} is not allowed: give its options, e.g. {{weight: 0.1}}"
+            )
+        cls = registry.load(f"{registry.PRETEXT[name]}.settings").Settings
+        settings = filled(cls, options or {}, f"{where}.{name}")
+        if settings.weight > 0:
+            tasks[name] = settings.model_dump(mode="json")
+    return tasks
+
+
+def _kind(entry: dict, key: str, known: dict[str, str], where: str) -> tuple[str, dict]:
+    """The entry's kind (or method), checked, and its other keys."""
+    options = dict(entry)
+    if key not in options:
+        raise UserError(f"config: {where} says no `{key}`; allowed: {', '.join(known)}")
+    name = options.pop(key)
+    if not isinstance(name, str) or name not in known:
+        raise unknown(f"{where}.{key}", name, key, known)
+    return name, options
+
+
+def _labels_for(block: Block, where: str, datasets: dict[str, Dataset]) -> None:
+    """Raise UserError where a block asks for what needs labels, of a dataset that has none."""
+    bare = [name for name in block.datasets if not datasets[name].settings.probed]
+    if bare and block.downstream:
+        raise UserError(
+            f"config: {where}.downstream: {', '.join(block.downstream)} need labels, and datasets.{bare[0]} says "
+            "labelled: false; give that dataset a block of its own, or evaluate_on"
+        )

@@ -1,0 +1,142 @@
+"""What a configuration asks for, as the rules and the report need it. No torch, no Snakemake."""
+
+import hashlib
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sslbench.config.models import Config
+from sslbench.errors import UserError
+from sslbench.grid import random_init
+from sslbench.grid.cell import Cell, Dataset
+from sslbench.store import code_check
+
+PRETRAIN_SCRIPT = "workflow/scripts/pretrain.py"
+
+
+def alternatives(names: Any) -> str:
+    """A regular expression that matches exactly these names."""
+    return "|".join(re.escape(str(name)) for name in names) or "(?!)"
+
+
+def listing_digest(folder: Path | None) -> str | None:
+    """A digest of the names and sizes below a folder of pictures, so that an added picture is noticed."""
+    if folder is None or not folder.is_dir():
+        return None
+    total = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            total.update(f"{path.relative_to(folder)}\0{path.stat().st_size}\0".encode(errors="surrogateescape"))
+    return total.hexdigest()
+
+
+class Plan:
+    """Cells by name, sources and packs by folder name, and what is set aside.
+
+    Raises UserError where an archive or folder that the grid reads is missing, or a batch is larger than its dataset.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.cells = config.cells()
+        self._by_names = {cell.names: cell for cell in self.cells}
+        self.datasets: dict[str, Dataset] = {cell.dataset.name: cell.dataset for cell in self.cells}
+        self.datasets |= {cell.evaluated.name: cell.evaluated for cell in self.cells}
+        self.sources = {dataset.source: dataset for dataset in reversed(config.all_datasets.values())}
+        self.packs = {dataset.pack: dataset for dataset in reversed(config.all_datasets.values())}
+        self._check_files()
+        self._check_batches()
+
+    def _check_files(self) -> None:
+        for name, dataset in self.datasets.items():
+            if (self.config.paths.data / "sources" / dataset.source / "source.json").exists():
+                continue  # it was read once; a report needs it no more
+            archive, path = dataset.settings.archive, dataset.settings.path
+            if archive is not None and not archive.is_file():
+                raise UserError(f"config: datasets.{name}.archive: there is no file {archive}; give the path of one")
+            if path is not None and not path.is_dir():
+                raise UserError(f"config: datasets.{name}.path: there is no folder {path}; give the path of one")
+
+    def _check_batches(self) -> None:
+        # Seeds and transforms have no say in it.
+        pairs = {(cell.dataset.name, cell.model.name): cell for cell in self.cells if cell.transform}
+        for cell in pairs.values():
+            counts = cell.dataset.settings.known_counts()
+            batch = cell.model.training.batch_size
+            if counts and batch > counts[0]:
+                raise UserError(
+                    f"config: training.batch_size is {batch}, but {cell.dataset.name} has {counts[0]} training "
+                    "pictures; choose a batch of at most that"
+                )
+            if counts and (fault := cell.model.settings.fault(counts[0])):
+                raise UserError(f"config: models.{cell.model.name} on {cell.dataset.name}: {fault}")
+            training = cell.model.training
+            steps = training.epochs * (counts[0] // batch) if counts else None
+            idle = cell.model.settings.without_effect(training.epochs, steps, batch // training.accumulate)
+            # A default's is noted by the job.
+            for option in (name for name in idle if _says(cell.model.overrides, name)):
+                raise UserError(f"config: models.{cell.model.name}.{option} on {cell.dataset.name}: {idle[option]}")
+
+    def cell(self, dataset: str, model: str, transform: str, seed: int) -> Cell:
+        """The cell of these names, in the grid or not."""
+        found = self._by_names.get((dataset, model, transform, seed))
+        if found is None:
+            if (transform == "none") != (self.config.all_models[model].method == random_init.RANDOM):
+                raise UserError(
+                    f"there is no cell {dataset}/{model}/{transform}: only untrained rows, random and random-..., go "
+                    "with none"
+                )
+            found = self.config.cell(dataset, model, transform, seed)
+        return found
+
+    @cached_property
+    def runnable(self) -> list[Cell]:
+        """The cells whose pictures can be had."""
+        return [cell for cell in self.cells if not self.set_aside(cell)]
+
+    @property
+    def used_packs(self) -> list[str]:
+        """Packs of the runnable cells, once each."""
+        return list(dict.fromkeys(d.pack for cell in self.runnable for d in (cell.dataset, cell.evaluated)))
+
+    def require_pictures(self, cells: list[Cell]) -> None:
+        """Raise UserError, with how to get them, where pictures of ``cells`` cannot be had."""
+        for cell in cells:
+            if why := self.set_aside(cell):
+                raise UserError(why)
+
+    @cached_property
+    def _of_datasets(self) -> dict[str, list[Cell]]:
+        found: dict[str, list[Cell]] = {}
+        for cell in self.cells:
+            found.setdefault(cell.dataset.name, []).append(cell)
+        return found
+
+    def of_dataset(self, name: str) -> list[Cell]:
+        """A dataset's cells."""
+        return self._of_datasets.get(name, [])
+
+    def set_aside(self, cell: Cell) -> str | None:
+        """How to get what a cell lacks, where its images cannot be had; None where they can."""
+        for dataset in (cell.dataset, cell.evaluated):
+            if dataset.needs_archive:
+                return f"datasets.{dataset.name}: {dataset.settings.how_to_get()}"
+        return None
+
+    def gallery(self) -> dict[str, list[list[dict]]]:
+        """The operations of every transform that the grid uses, for the gallery."""
+        return {cell.transform.name: cell.transform.branches for cell in self.cells if cell.transform}
+
+    def operations(self) -> list[str]:
+        """Every operation that the grid uses, as sources.operations has it."""
+        return code_check.operations(branch for branches in self.gallery().values() for branch in branches)
+
+
+def _says(entry: dict, option: str) -> bool:
+    """Whether a model's entry holds the dotted option."""
+    for part in option.split("."):
+        if not isinstance(entry, dict) or part not in entry:
+            return False
+        entry = entry[part]
+    return True

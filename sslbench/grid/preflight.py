@@ -1,0 +1,68 @@
+"""What is checked before the first job, beyond what the configuration says of itself. No torch in this process."""
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+
+from sslbench import registry
+from sslbench.errors import UserError
+from sslbench.grid.cell import Cell
+from sslbench.grid.plan import Plan
+from sslbench.store.canonical_json import canonical
+from sslbench.store.code_fingerprint import ROOT
+
+
+def check_targets(plan: Plan, words: list[str]) -> None:
+    """Raise UserError where a file asked for by its path is of a cell that nothing here defines.
+
+    Snakemake itself would say that no rule makes it, and not why.
+    """
+    roots = "|".join(map(re.escape, (str(plan.config.paths.results), "exports")))
+    known = (
+        ("dataset", plan.config.all_datasets),
+        ("model", plan.config.all_models),
+        ("transform", [*plan.config.all_transforms, "none"]),
+    )
+    for word in words:
+        found = re.match(rf"(?:\./)?(?:{roots})/([^/.]+)/([^/]+)/([^/]+)/seed\d", word)
+        for (what, names), name in zip(known, found.groups() if found else (), strict=False):
+            if name not in names:
+                guess = registry.nearest(name, list(names))
+                raise UserError(f"{word}: no {what} is called {name!r}.{guess} If an overlay defines it, name it "
+                                "after the target: --configfile mine.yaml")  # fmt: skip
+
+
+def require_models(cells: list[Cell], devices: int = 1) -> None:
+    """Raise UserError where a cell's method cannot be built on its backbone and size, or cannot learn from batches of
+    its size on so many devices, before any cell starts."""
+    if any(importlib.util.find_spec(name) is None for name in ("timm", "lightly")):
+        return  # they are in an environment that is not made yet
+    wanted: dict[str, str] = {}  # once each, with the first model that asks for it
+    for cell in cells:
+        keys = ("backbone", "input_size", "method", "auxiliary", "recipe", "seed")
+        one = {key: cell.settings[key] for key in keys if key in cell.settings} | {"seed": 0}
+        one["train"] = {key: cell.settings["train"][key] for key in ("batch_size", "accumulate")}
+        wanted.setdefault(canonical(one), cell.model.name)
+    # Another process: timm and lightly take seconds to import and hundreds of megabytes to hold.
+    code = (
+        "import json, sys\nfrom sslbench.training.trainer import build_method, check_batch\n"
+        "from sslbench.errors import UserError\n"
+        "for text, name in json.load(sys.stdin).items():\n"
+        "    settings = json.loads(text)\n"  # the number of pictures is for the plan and the job
+        f"    try: check_batch(build_method(settings, 2), settings, 10**9, {devices})\n"
+        "    except UserError as error: sys.exit(f'models.{name}: {error}')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=json.dumps(wanted),
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = done.stderr.strip().splitlines()
+    if done.returncode and lines and lines[-1].startswith("models."):
+        raise UserError(f"config: {lines[-1]}")

@@ -1,0 +1,141 @@
+"""Reads one cell's folder: what state it is in, and what its files say. No file here is trusted to exist."""
+
+import csv
+import json
+from pathlib import Path
+
+from sslbench.config.evaluation import FILES
+from sslbench.report.collect.job_logs import FEATURES, RESULTS, Stage, error_line, last_line
+from sslbench.report.files import read_json
+from sslbench.report.wording import split_words
+
+CURVE_POINTS = 60  # of a learning curve on the page
+_MOST_HEADER = 10_000_000  # bytes of a features file's header
+_NOT_PARTS = {"epoch", "step", "lr", "loss", "ema", "images"}
+_MEASURED = ("online_", "effective_", "knn")  # columns that begin so measure the features
+
+
+def read_cell(cell: dict, folder: Path, waits_for: Stage | None, data: dict, judged: dict) -> dict:
+    """State and contents of one cell of the plan.
+
+    ``cell``: the plan's entry; ``folder``: where its results stand; ``waits_for``: its first job that is not done;
+    ``data``: manifest of the pictures that it trains on, {} where they are not packed; ``judged``: content_sha256 and
+    split, as the plan names it, of those that it is probed on. Returns a plain dict; ``status`` is one of done, stale,
+    missing, failed, set aside, and ``why`` is one sentence for all but done.
+    """
+    files = {name: folder / name for name in RESULTS}
+    found = {
+        "status": "done",
+        "why": "",
+        "changed": [],
+        "log": last_line(waits_for.log) if waits_for else "",
+        "run": read_json(folder / "run.json"),
+        "ledger": read_json(folder / "ledger.json"),
+        "linear": read_json(files["linear.json"]),
+        "knn": read_json(files["knn.json"]),
+        "health": read_json(files["health.json"]),
+        "curve": read_curve(folder / "curve.csv"),
+        "predictions": files["predictions.parquet"] if files["predictions.parquet"].is_file() else None,
+    }
+    if not cell.get("probed", True):
+        found["health"] = read_json(folder / FILES["labelfree"]).get("health") or {}
+    if cell.get("set_aside"):
+        return found | {"status": "set aside", "why": str(cell["set_aside"])}
+    if waits_for:
+        if error := error_line(waits_for.log):
+            return found | {"status": "failed", "why": f"{waits_for.undone}: {error}", "log": error}
+        return found | {"status": "missing", "why": waits_for.undone}
+    found["changed"] = changed_keys(cell["expected"], found, data)
+    found["changed"] += _judged_otherwise(features_origin(folder / FEATURES[1]), judged)
+    if found["changed"]:
+        found |= {"status": "stale", "why": f"not today's: {', '.join(found['changed'])} changed since"}
+    return found
+
+
+def changed_keys(expected: dict, found: dict, data: dict) -> list[str]:
+    """Dotted keys in which a finished cell differs from what the plan asks today, and both values if short."""
+    run, linear = found["run"], found["linear"] or {}
+    keys = _differences(run.get("settings", {}), expected.get("settings", {}))
+    if "code" in expected and run.get("code") != expected["code"]:
+        keys.append("code")
+    known, used = data.get("content_sha256"), (run.get("data") or {}).get("content_sha256")
+    if known and used and known != used:
+        keys.append("data")
+    if "evaluation" in expected and "evaluation" in linear:
+        keys += [f"evaluation.{key}" for key in _differences(linear["evaluation"], expected["evaluation"])]
+    return keys
+
+
+def _judged_otherwise(origin: dict, judged: dict) -> list[str]:
+    """Dotted keys in which the pictures behind the features differ from those to be probed on today, where known."""
+    pairs = (("data", "content_sha256"), ("split", "split"))
+    return [
+        f"evaluation.{key}"
+        for key, name in pairs
+        if origin.get(name) and judged.get(name) and origin[name] != judged[name]
+    ]
+
+
+def features_origin(path: Path) -> dict:
+    """What a features file says of where it comes from; {} where there is none. Reads the header alone."""
+    try:
+        with path.open("rb") as stream:
+            # safetensors: the header's length in 8 bytes, little-endian, then the header in JSON
+            header = json.loads(stream.read(min(int.from_bytes(stream.read(8), "little"), _MOST_HEADER)))
+        origin = json.loads(header["__metadata__"]["sslbench"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return origin if isinstance(origin, dict) else {}
+
+
+def read_curve(path: Path) -> dict[str, list[float | None]]:
+    """Columns of a curve.csv by name, thinned to at most CURVE_POINTS rows and always with the last; {} without a file.
+
+    Cells that are empty or no finite number become None.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+    except OSError:
+        return {}
+    if not rows:
+        return {}
+    count = min(len(rows), CURVE_POINTS)
+    kept = sorted({round(i * (len(rows) - 1) / max(count - 1, 1)) for i in range(count)})
+    # The online accuracy is measured only every few epochs: those rows must not be thinned away.
+    measured = [i for i, row in enumerate(rows) if row.get("online_top1")]
+    step = max(len(measured) // CURVE_POINTS, 1)
+    kept = sorted({*kept, *measured[::-1][::step]})
+    return {name: [_number(rows[i].get(name)) for i in kept] for name in rows[0] if name}
+
+
+def loss_parts(curve: dict) -> list[str]:
+    """Names of the loss parts among a curve's columns."""
+    return [name for name in curve if name not in _NOT_PARTS and not name.startswith(_MEASURED)]
+
+
+def _differences(then: object, today: object, prefix: str = "") -> list[str]:
+    """Dotted keys of the leaves in which two nested dicts differ."""
+    if isinstance(then, dict) and isinstance(today, dict):
+        keys = sorted(then.keys() | today.keys())
+        nested = (
+            _differences(then.get(k), today.get(k), f"{prefix}{k}.") if k in then and k in today else [f"{prefix}{k}"]
+            for k in keys
+        )
+        return [key for found in nested for key in found]
+    return [] if then == today else [_described(prefix.removesuffix("."), then, today)]
+
+
+def _described(key: str, then: object, today: object) -> str:
+    if key == "dataset.split":
+        return f"{key} ({split_words(str(then))} then, {split_words(str(today))} today)"
+    texts = [json.dumps(value, ensure_ascii=False) for value in (then, today)]
+    return f"{key} ({texts[0]} then, {texts[1]} today)" if max(map(len, texts)) <= 24 else key
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if value - value == 0 else None

@@ -1,0 +1,215 @@
+"""From cells to entries (one per dataset, model and transform, over its seeds), and which of them tie.
+
+Only finished, current, uncollapsed cells of the grid are ranked. Entries are compared in pairs on the same test
+pictures, with Holm's correction over all pairs (Bonferroni's, and no range of ranks, where entries are too many for all
+pairs: sslbench/stats/ranking.py, whose the tests are); entries that cannot be told apart from the best share rank 1.
+"""
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+from statistics import fmean
+
+import numpy
+import pandas
+
+from sslbench.stats import paired, ranking, variance_components
+
+Name = tuple[str, str, str, int]  # dataset, model, transform, seed
+
+
+def may_rank(cell: dict) -> bool:
+    """Whether a cell's accuracy counts in a ranking: in the grid, current, and with features that carry something."""
+    sound = cell["status"] == "done" and cell["health"].get("verdict") != "collapsed"
+    return sound and cell["kind"] == "grid" and cell["top1"]["value"] is not None
+
+
+def read_correct(predictions: Path, known: dict[bytes, pandas.MultiIndex] | None = None) -> pandas.Series:
+    """Per test picture (index and label), whether the first guess is right, in ascending order.
+
+    ``known``: pictures read so far; cells that were tested on the same hold one list of them, not one each.
+    """
+    table = pandas.read_parquet(predictions, columns=["index", "label", "top1"]).sort_values(["index", "label"])
+    known = {} if known is None else known
+    named = hashlib.sha256(table[["index", "label"]].to_numpy(numpy.int64).tobytes()).digest()
+    if named not in known:
+        known[named] = pandas.MultiIndex.from_frame(table[["index", "label"]])
+    return pandas.Series((table["label"] == table["top1"]).to_numpy(), known[named])
+
+
+def joined(cells: list[dict]) -> dict[tuple[str, str, str], list[dict]]:
+    """The cells of each entry, over its seeds, in the plan's order."""
+    found: dict[tuple[str, str, str], list[dict]] = {}
+    for cell in cells:
+        found.setdefault((cell["dataset"], cell["model"], cell["transform"]), []).append(cell)
+    return found
+
+
+def entries(cells: list[dict], correct: dict[Name, pandas.Series], confidence: float) -> list[dict]:
+    """Cells joined over seeds, in the plan's order, with their ranks in the dataset and in the dataset's transform.
+
+    A ranked entry with several seeds is ranked on their mean, and its comparisons speak of other seeds and pictures.
+    """
+    groups = joined(cells)
+    found = {name: _entry(name, group, confidence) for name, group in groups.items()}
+    sets = {name: right_of(groups[name], correct) for name, entry in found.items() if entry["ranked"]}
+    sets = {name: pictures for name, pictures in sets.items() if pictures[1].size}
+    for name, (_, right) in sets.items():
+        parts = variance_components.split(right, confidence)
+        found[name]["spread"] = {key: getattr(parts, key) for key in ("sd", "sd_seeds", "sd_pictures", "low", "high")}
+    for dataset in dict.fromkeys(name[0] for name in found):
+        rights = _on_same_pictures({name: pictures for name, pictures in sets.items() if name[0] == dataset})
+        if not rights:
+            continue
+        pairs = ranking.all_pairs(rights, confidence)
+        _rank(found, pairs, "dataset", confidence)
+        _against_best(found, pairs, confidence)
+        for transform in dict.fromkeys(name[2] for name in rights):
+            column = [name for name in pairs.names if name[2] == transform]
+            if pairs.complete:
+                among = pairs.among(column)
+            else:
+                among = ranking.all_pairs({name: rights[name] for name in column}, confidence, pairs.prior)
+            _rank(found, among, "column", confidence)
+    return list(found.values())
+
+
+def _entry(name: tuple[str, str, str], cells: list[dict], confidence: float) -> dict:
+    """One entry. Its figures are means over its current cells, or over its stale ones where it has no others."""
+    current = [c for c in cells if c["status"] == "done"]
+    used = current or [c for c in cells if c["status"] == "stale"]
+    measured = [c for c in used if c["top1"]["value"] is not None]
+    verdicts = [c["health"].get("verdict") for c in used]
+    states = [c["status"] for c in cells]
+    return {
+        "name": list(name),
+        "kind": cells[0]["kind"],
+        "probed": cells[0].get("probed", True),
+        "family": cells[0]["family"],
+        "seeds": [c["seed"] for c in cells],
+        "used": [c["seed"] for c in measured],
+        "states": {state: states.count(state) for state in dict.fromkeys(states)},
+        "why": next((c["why"] for c in cells if c["why"]), ""),
+        "ranked": bool(measured) and all(map(may_rank, measured)),
+        "collapsed": verdicts.count("collapsed"),
+        "suspicious": verdicts.count("suspicious"),
+        "evidence": [line for c in used for line in c["health"].get("evidence") or []],
+        "protocols": _distinct([c["protocol"] for c in used or cells]),
+        "top1": _joined([c["top1"] for c in measured], confidence),
+        "top5": _joined([c["top5"] for c in measured if c["top5"]["value"] is not None], confidence),
+        "n": measured[0]["n"] if measured else None,
+        "classes": measured[0]["classes"] if measured else None,
+        "knn": _mean_knn(measured),
+        "health": {
+            key: mean([c["health"].get(key) for c in used]) for key in ("channel_std", "effective_rank", "rank_share")
+        }
+        | {"features": next((c["health"].get("features") for c in used if c["health"].get("features")), None)},
+        "minutes": mean([c["cost"]["minutes"] for c in measured]),
+        "peak_gb": max((c["cost"]["peak_gb"] for c in measured if c["cost"]["peak_gb"]), default=None),
+        "memory": next((c["cost"]["memory"] for c in measured if c["cost"]["memory"]), None),
+        "images_per_second": mean([c["cost"].get("images_per_second") for c in measured]),
+        "energy_joules": mean([c["cost"].get("energy_joules") for c in measured]),
+        "devices": sorted({str(c["made"]["device"]) for c in measured if c["made"]["device"]}),
+        "column_rank": None,
+        "column_tied": None,
+        "column_of": 0,
+        "dataset_rank": None,
+        "dataset_tied": None,
+        "column_range": None,
+        "dataset_range": None,
+        "column_bars": [],
+        "dataset_bars": [],
+        "spread": None,
+        "behind": None,
+        "detectable": None,
+    }
+
+
+def smallest_difference(entries: list[dict], dataset: str, confidence: float) -> float | None:
+    """The smallest true difference that the ranking of a dataset finds with probability 0.8; None below two entries.
+
+    Of a pair that is typical of those compared, at the level that is left to one when all share 1 - confidence.
+    """
+    mine = (e["detectable"] for e in entries if e["name"][0] == dataset and e["dataset_rank"] is not None)
+    return next(mine, None)
+
+
+def right_of(cells: list[dict], correct: dict[Name, pandas.Series]) -> tuple[str, numpy.ndarray]:
+    """The test pictures' digest and, per seed (rows) and picture, whether the first guess is right.
+
+    Seeds that were tested on other pictures are joined on those which all of them have.
+    """
+    names = [(c["dataset"], c["model"], c["transform"], c["seed"]) for c in cells]
+    rows = [correct[name] for name in names if name in correct]
+    if any(not row.index.equals(rows[0].index) for row in rows[1:]):
+        table = pandas.concat(rows, axis=1, join="inner")
+        return _digest(table.index), table.to_numpy(bool).T
+    return _digest(rows[0].index), numpy.array([row.to_numpy() for row in rows])
+
+
+def _digest(pictures: pandas.MultiIndex) -> str:
+    columns = [numpy.ascontiguousarray(pictures.get_level_values(i), numpy.int64) for i in (0, 1)]
+    return hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest()
+
+
+def _on_same_pictures(sets: dict[tuple, tuple[str, numpy.ndarray]]) -> dict[tuple, numpy.ndarray]:
+    """A pack made anew with other pictures gives predictions that cannot be paired with the rest: most entries win."""
+    digests = [digest for digest, _ in sets.values()]
+    if not digests:
+        return {}
+    kept = max(dict.fromkeys(digests), key=digests.count)
+    return {name: right for name, (digest, right) in sets.items() if digest == kept}
+
+
+def _rank(found: dict, pairs: ranking.Pairs, scope: str, confidence: float) -> None:
+    """Write rank, the number of entries that share it, the range of ranks that the pairs allow, and critical-difference
+    bars (by number) into ``found``; entries on other test pictures stay without. Where not every pair was compared,
+    there is neither a range nor a bar."""
+    level = 1 - confidence
+    ranks = ranking.tie_groups(pairs, level)
+    runs = ranking.bars(pairs.names, pairs.apart(level)) if pairs.complete else []
+    held = Counter(rank.rank for rank in ranks)
+    for rank in ranks:
+        entry = found[rank.name]
+        entry[f"{scope}_rank"] = rank.rank
+        entry[f"{scope}_tied"] = held[rank.rank]
+        entry[f"{scope}_of"] = len(ranks)
+        entry[f"{scope}_range"] = [rank.lowest, rank.highest] if pairs.complete else None
+        entry[f"{scope}_bars"] = [number for number, run in enumerate(runs) if rank.name in run]
+
+
+def _against_best(found: dict, pairs: ranking.Pairs, confidence: float) -> None:
+    """Each entry's paired difference to the dataset's most accurate one, and what a typical pair could show.
+
+    ``low`` and ``high`` are that pair's own interval; ``adjusted`` is its p-value among all pairs of the dataset.
+    """
+    best, detectable = pairs.names[0], pairs.smallest_detectable(1 - confidence)
+    for name in pairs.names:
+        found[name]["detectable"] = detectable
+        if name != best:
+            pair = pairs.between(name, best)
+            told = {key: getattr(pair, key) for key in ("difference", "low", "high", "p", "adjusted", "discordant")}
+            found[name]["behind"] = {"name": list(best), **told}
+
+
+def _joined(shares: list[dict], confidence: float) -> dict:
+    """One seed: its share and Wilson interval. Several: their mean with the t interval over seeds."""
+    if len(shares) <= 1:
+        return dict(shares[0], seeds=1) if shares else {"value": None, "low": None, "high": None, "seeds": 0}
+    over = paired.over_seeds([share["value"] for share in shares], confidence)
+    return {"value": over.mean, "low": max(over.low, 0.0), "high": min(over.high, 1.0), "seeds": over.n}
+
+
+def _mean_knn(cells: list[dict]) -> dict:
+    ks = sorted({k for c in cells for k in c["knn"]}, key=int)
+    return {k: {m: mean([c["knn"].get(k, {}).get(m) for c in cells]) for m in ("top1", "top5")} for k in ks}
+
+
+def _distinct(protocols: list[dict]) -> list[dict]:
+    return [one for i, one in enumerate(protocols) if one not in protocols[:i]]
+
+
+def mean(values: list) -> float | None:
+    """Of the finite numbers among ``values``; None where there are none."""
+    numbers = [v for v in values if isinstance(v, int | float) and v == v]
+    return fmean(numbers) if numbers else None

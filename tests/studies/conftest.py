@@ -1,0 +1,3 @@
+"""The report's results trees."""
+
+from tests.report.conftest import labels, new_tree, tree  # noqa: F401 - fixtures

@@ -7,7 +7,7 @@ pictures 70/30. The size is the shortest side, aspect ratio kept.
 from pathlib import Path
 from typing import Literal
 
-from sslbench.data.layouts.tree import listing_of, pictures_below
+from sslbench.data.layouts.tree import entries, listing_of, pictures_below
 from sslbench.data.sources.checksums import ARCHIVES
 from sslbench.data.spec import Archive, DatasetSettings, Listing, Record
 from sslbench.errors import UserError
@@ -59,7 +59,7 @@ def scan_train_val(root: Path, titles: dict[str, str], dataset: str) -> Listing:
             raise UserError(
                 f"{root}: has no folder {part!r}, so it is not {dataset} as published; check archive: or path:"
             )
-        for folder in sorted(entry for entry in (root / part).iterdir() if entry.is_dir()):
+        for folder in (Path(entry.path) for entry in entries(root / part) if entry.is_dir()):
             if folder.name not in titles:
                 raise UserError(f"{folder}: {folder.name!r} is no class of {dataset}; check archive: or path:")
             found = pictures_below(folder)

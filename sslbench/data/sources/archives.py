@@ -4,7 +4,7 @@ A member may not have an absolute path, climb out with ``..``, be a device, or b
 of the same archive; no two members may have one path, and none may lie deeper than ``MAX_DEPTH`` folders. All links
 become hard links, at the end, so no symbolic link is ever made or followed. Unpacked bytes are counted while they are
 read, a .tar's headers and padding and a disk block per member too, and may not pass ``MAX_RATIO`` times the archive's
-size. What macOS leaves in archives is passed over.
+size. What operating systems leave beside images is passed over.
 """
 
 import bz2
@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from sslbench.data.litter import is_litter
 from sslbench.errors import UserError
 from sslbench.runtime.files import DISK_FULL, full_disk
 
@@ -35,6 +36,7 @@ DISK_BLOCK = 4096  # bytes that a member takes on a disk, however small it is
 _BLOCK = 1 << 20
 _MAX_HEADER = 1 << 22  # bytes; tarfile reads a long name or a list of attributes whole
 _DAMAGED = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError)
+_WINDOWS = (0, 10, 14)  # systems that a .zip may name as its maker's: FAT, NTFS, VFAT
 _OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 
 
@@ -184,7 +186,7 @@ def _checked(archive: Path) -> Iterator[tuple[str, str, str, Iterator[bytes]]]:
                     f"{archive}: has over {MAX_MEMBERS:,} members; unpack it yourself and name the folder as path:"
                 )
             path = _safe_path(archive, member.name, "has an unsafe path")
-            if path is None or _is_clutter(path):
+            if path is None or any(map(is_litter, path.split("/"))):
                 continue
             if path.count("/") > MAX_DEPTH:
                 raise UserError(
@@ -211,10 +213,6 @@ def _safe_path(archive: Path, name: str, fault: str, member: str | None = None) 
         what = repr(member) if member else repr(name)
         raise UserError(f"{archive}: member {what} {fault} ({name!r}); nothing was unpacked: get the archive anew")
     return "/".join(parts) or None
-
-
-def _is_clutter(path: str) -> bool:
-    return path.rsplit("/", 1)[-1] == ".DS_Store" or any(p.startswith("._") or p == "__MACOSX" for p in path.split("/"))
 
 
 @contextlib.contextmanager
@@ -283,12 +281,17 @@ def _tar_kind(info: tarfile.TarInfo) -> str:
 
 
 def _zip_members(opened: zipfile.ZipFile) -> Iterator[Member]:
-    for info in opened.infolist():
+    infos = opened.infolist()
+    slashes = any("/" in info.filename for info in infos)
+    for info in infos:
+        name = info.filename
+        if info.create_system in _WINDOWS or not slashes:  # elsewhere a backslash may be part of a name
+            name = name.replace("\\", "/")
         mode = info.external_attr >> 16
-        kind = "folder" if info.is_dir() else "file"
+        kind = "folder" if name.endswith("/") else "file"
         target = ""
         if stat.S_ISLNK(mode):
             kind, target = "symbolic link", os.fsdecode(opened.read(info)) if info.file_size < 4096 else "/"
         elif mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
             kind = "device, pipe or other special file"
-        yield Member(info.filename, kind, target, lambda info=info: opened.open(info))
+        yield Member(name, kind, target, lambda info=info: opened.open(info))

@@ -1,5 +1,6 @@
 """The data doctor: what is worth knowing about a dataset before believing a figure made from it."""
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ def examine(
     split_sets: dict[str, Split],
     dark: Sequence[str] = (),
     passed_over: dict[str, int] | None = None,
+    groups: np.ndarray | None = None,
 ) -> dict:
     """The findings, as plain values in a fixed order.
 
@@ -37,6 +39,7 @@ def examine(
         unreadable: (name, reason) of what was left out.
         dark: names of pictures 16 bits deep that use less than a sixteenth of their range.
         passed_over: how many files were not taken for pictures of this dataset, by suffix.
+        groups: int [N], of what has to stay on one side of a split.
     """
     return {
         "count": len(names),
@@ -52,15 +55,32 @@ def examine(
         "unreadable": [{"name": name, "reason": reason} for name, reason in unreadable],
         "dark": {"count": len(dark), "first": list(dark[:5])},
         "passed_over": passed_over or {},
-        "splits": {name: examine_split(split, labels, names, digests, classes) for name, split in split_sets.items()},
+        "look_alikes": look_alikes(classes),
+        "splits": {
+            name: examine_split(split, labels, names, digests, classes, groups) for name, split in split_sets.items()
+        },
     }
 
 
+def look_alikes(classes: Sequence[str]) -> list[list[str]]:
+    """Classes whose names differ in upper and lower case, blanks or Unicode form alone."""
+    alike = defaultdict(list)
+    for name in classes:
+        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+        alike[" ".join(folded.split())].append(name)
+    return [names for names in alike.values() if len(names) > 1]
+
+
 def examine_split(
-    split: Split, labels: np.ndarray, names: Sequence[str], digests: np.ndarray, classes: Sequence[str]
+    split: Split,
+    labels: np.ndarray,
+    names: Sequence[str],
+    digests: np.ndarray,
+    classes: Sequence[str],
+    groups: np.ndarray | None = None,
 ) -> dict:
-    """Counts per class, classes without test pictures, byte-identical pictures that stand on both sides, and what
-    makes the split unusable."""
+    """Counts per class, classes without test pictures, byte-identical pictures and groups that stand on both sides,
+    and what makes the split unusable."""
     sides: dict[str, dict[bytes, list[int]]] = {}
     for part in ("train", "test"):
         sides[part] = defaultdict(list)
@@ -79,7 +99,15 @@ def examine_split(
             for digest in shared
         ],
         "fault": splits.fault(split, labels, classes),
+        **({"val": len(split["val"])} if "val" in split else {}),
+        **({"groups_in_both": _groups_in_both(split, groups)} if groups is not None else {}),
     }
+
+
+def _groups_in_both(split: Split, groups: np.ndarray) -> int:
+    """How many groups stand in more than one part."""
+    each = np.concatenate([np.unique(groups[positions]) for positions in split.values()])
+    return int((np.unique(each, return_counts=True)[1] > 1).sum())
 
 
 def read(pack: Path, split: str) -> dict:
@@ -90,12 +118,13 @@ def read(pack: Path, split: str) -> dict:
         try:
             index, names = packformat.read_index(pack, manifest), packformat.read_names(pack, manifest)
             stored = packformat.read_splits(pack, manifest)
+            groups = packformat.read_groups(pack, manifest)
             if index["labels"].min() < -1 or index["labels"].max() >= len(manifest["classes"]):
                 raise packformat.Unfit("labels.npy speaks of classes that it has not")
         except packformat.Unfit as error:
             raise UserError(f"{pack}: {error}; delete it and run again to pack anew") from error
-        positions = splits.resolve(split, stored, index["labels"], names)
-        findings = examine_split(positions, index["labels"], names, index["digests"], manifest["classes"])
+        positions = splits.resolve(split, stored, index["labels"], names, groups)
+        findings = examine_split(positions, index["labels"], names, index["digests"], manifest["classes"], groups)
         found["splits"][split] = findings
     return found
 
@@ -115,6 +144,7 @@ def describe(doctor: dict) -> list[str]:
     lines += [f"doctor: {line}" for line in warnings(doctor)]
     for name, split in doctor["splits"].items():
         line = f"doctor: split {name}: {split['train']:,} train, {split['test']:,} test"
+        line += f", {split['val']:,} val" if "val" in split else ""
         for part in ("train", "test"):
             per_class = split[f"{part}_per_class"]
             if per_class:
@@ -125,6 +155,12 @@ def describe(doctor: dict) -> list[str]:
         if untested := split["untested"]:
             named = ", ".join(map(repr, untested[:5])) + (f" and {len(untested) - 5} more" if untested[5:] else "")
             lines.append(f"doctor: split {name}: no accuracy speaks of classes without test pictures: {named}")
+        if count := split.get("groups_in_both"):
+            lines.append(
+                f"doctor: split {name}: {count:,} {'group stands' if count == 1 else 'groups stand'} on more than one "
+                "side: the test images are not independent of training; split: none derives a split that keeps groups "
+                "together"
+            )
         if split["in_both"]:
             first = split["in_both"][0]
             lines.append(
@@ -135,7 +171,8 @@ def describe(doctor: dict) -> list[str]:
 
 
 def warnings(doctor: dict) -> list[str]:
-    """What looks as if pictures were left out or read wrongly: files passed over, and 16-bit pictures almost black."""
+    """What looks as if pictures were left out or read wrongly: files passed over, and 16-bit pictures almost
+    black, classes that look alike."""
     lines = []
     if others := doctor.get("passed_over"):
         count = sum(others.values())
@@ -143,6 +180,9 @@ def warnings(doctor: dict) -> list[str]:
         lines.append(
             f"{count:,} {'file' if count == 1 else 'files'} passed over ({named}{', ...' * (len(others) > 5)})"
         )
+    for names in doctor.get("look_alikes", []):
+        named = " and ".join(map(ascii, names))
+        lines.append(f"classes {named} look alike and are {len(names)} classes: merge them if they are one")
     if dark := doctor.get("dark", {}).get("count"):
         what = "picture uses" if dark == 1 else "pictures use"
         lines.append(

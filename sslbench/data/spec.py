@@ -1,11 +1,15 @@
 """What every dataset kind declares and what its scan returns, without torch."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
 from sslbench.settings import Strict
+
+if TYPE_CHECKING:
+    import numpy as np
 
 JPEG_BYTES_PER_PIXEL = 1  # about what photographs take at quality 95
 
@@ -51,6 +55,18 @@ class DatasetSettings(Strict):
         """Whether there are labels to judge its cells by, its own or another dataset's."""
         return self.labelled or self.evaluate_on is not None
 
+    def read_from(self) -> list[Path]:
+        """The user's own files and folders that hold images and labels, the one that names the source first."""
+        return [place for place in (self.archive, self.path) if place is not None]
+
+    def missing(self) -> str | None:
+        """Which of the user's own files is not there, as ``key: what``; None where all are."""
+        if self.archive is not None and not self.archive.is_file():
+            return f"archive: there is no file {self.archive}"
+        if self.path is not None and not self.path.is_dir():
+            return f"path: there is no folder {self.path}"
+        return None
+
     def source(self) -> str:
         """Name of what is fetched, e.g. ``imagenette2-160``: equal source and pack size share a pack."""
         raise NotImplementedError
@@ -89,4 +105,23 @@ class Listing(NamedTuple):
     records: list[Record]
     classes: list[str]  # class ids: position = label
     titles: list[str]  # the same classes as people call them
-    splits: dict[str, dict[str, list[int]]]  # split name -> {"train": [...], "test": [...]}: positions in records
+    splits: dict[str, dict[str, list[int]]]  # split name -> {"train", "test", perhaps "val"}: positions in records
+    notes: tuple[str, ...] = ()  # for the log: what was read as what
+    groups: Mapping[str, str] = {}  # path -> what has to stay on one side of a derived split, e.g. a patient
+
+    def labels(self, kept: list[int]) -> "np.ndarray":
+        """int64 [kept], of the records at these positions: positions among the classes, -1 where unlabelled."""
+        import numpy as np
+
+        order = {name: label for label, name in enumerate(self.classes)}
+        return np.array([order.get(self.records[position].label, -1) for position in kept], dtype=np.int64)
+
+    def group_numbers(self, kept: list[int]) -> "np.ndarray | None":
+        """int64 [kept], equal within a group; an image without one is a group of its own. None where there are none."""
+        import numpy as np
+
+        if not self.groups:
+            return None
+        of = [self.groups.get(self.records[position].path) for position in kept]
+        order = {name: number for number, name in enumerate(sorted({name for name in of if name is not None}))}
+        return np.array([len(order) + i if name is None else order[name] for i, name in enumerate(of)], dtype=np.int64)

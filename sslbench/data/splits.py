@@ -17,17 +17,22 @@ from sslbench.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-Split = dict[str, "np.ndarray"]  # {"train": positions, "test": positions}, int64, ascending
+# {"train": positions, "test": positions}, and perhaps "val", which chooses the probe's penalty; int64, ascending
+Split = dict[str, "np.ndarray"]
 
 OFFICIAL = "official"
-# ``own-or-`` takes the official split where the pack has one
-_PER_CLASS = re.compile(r"(own-or-)?per-class-(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)-seed(\d+)")
+# ``own-or-`` takes the official split where the pack has one; ``-by-x`` keeps groups together where the pack has them
+_PER_CLASS = re.compile(r"(own-or-)?per-class-(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)-seed(\d+)(-by-\w+)?", re.ASCII)
 
 
-def per_class_name(test_share: float, seed: int) -> str:
-    """The name of a per-class split, e.g. ``per-class-80-20-seed0`` for a test share of 0.2."""
+def per_class_name(test_share: float, seed: int, group: str | None = None) -> str:
+    """The name of a per-class split, e.g. ``per-class-80-20-seed0`` for a test share of 0.2.
+
+    ``group`` names what stays on one side (a table's column): ``per-class-80-20-seed0-by-patient``.
+    """
     test = round(Fraction(str(test_share)) * 100, 3)
-    return f"per-class-{float(100 - test):g}-{float(test):g}-seed{seed}"
+    by = f"-by-{re.sub('[^a-z0-9]+', '_', group.casefold()).strip('_') or 'group'}" if group else ""
+    return f"per-class-{float(100 - test):g}-{float(test):g}-seed{seed}{by}"
 
 
 def is_derived(name: str) -> bool:
@@ -54,7 +59,44 @@ def per_class(labels: "np.ndarray", names: Sequence[str], train_share: Fraction,
     return {"train": np.flatnonzero(is_train), "test": np.flatnonzero(~is_train)}
 
 
-def resolve(name: str, stored: dict[str, Split], labels: "np.ndarray", names: Sequence[str]) -> Split:
+def per_group(
+    labels: "np.ndarray", names: Sequence[str], groups: "np.ndarray", train_share: Fraction, seed: int
+) -> Split:
+    """As ``per_class``, with all images of a group (int [N]) on one side.
+
+    Groups come in the order of a hash of seed and their first name, so groups that are added or numbered otherwise move
+    few others. Each goes to the side that lacks more of its classes' images, as shares of what that side shall have;
+    the first of a class to training, so that no class is tested alone. A class of one group only trains.
+    """
+    import numpy as np
+
+    count = int(labels.max(initial=-1)) + 1
+    members: dict[int, list[int]] = {}
+    for position in sorted(range(len(names)), key=names.__getitem__):
+        members.setdefault(int(groups[position]), []).append(position)
+    salt = f"{seed}/".encode()
+    first = {g: salt + names[found[0]].encode("utf-8", "surrogatepass") for g, found in members.items()}
+    total = np.bincount(labels[labels >= 0], minlength=count)
+    train = np.array([max(1, int(int(n) * train_share)) for n in total])  # [classes]
+    wanted = np.stack([train, total - train]).astype(float)  # [2, classes]: train, test
+    has, is_train = np.zeros_like(wanted), np.zeros(len(labels), dtype=bool)
+    for group in sorted(members, key=lambda g: hashlib.sha256(first[g]).digest()):
+        positions = np.array(members[group])
+        mine = np.bincount(labels[positions][labels[positions] >= 0], minlength=count)
+        lack = ((wanted - has) / np.maximum(wanted, 1) * mine).sum(1)  # [2]
+        side = 0 if ((mine > 0) & (has[0] == 0)).any() or lack[0] >= lack[1] else 1
+        has[side] += mine
+        is_train[positions] = side == 0
+    return {"train": np.flatnonzero(is_train), "test": np.flatnonzero(~is_train)}
+
+
+def resolve(
+    name: str,
+    stored: dict[str, Split],
+    labels: "np.ndarray",
+    names: Sequence[str],
+    groups: "np.ndarray | None" = None,
+) -> Split:
     """The split called ``name``: one of ``stored``, or derived. Raises UserError where it is neither."""
     if name in stored:
         return stored[name]
@@ -66,7 +108,10 @@ def resolve(name: str, stored: dict[str, Split], labels: "np.ndarray", names: Se
         )
     if match[1] and OFFICIAL in stored:
         return stored[OFFICIAL]
-    return per_class(labels, names, Fraction(match[2]) / 100, int(match[4]))
+    share, seed = Fraction(match[2]) / 100, int(match[4])
+    if match[5] and groups is not None:
+        return per_group(labels, names, groups, share, seed)
+    return per_class(labels, names, share, seed)
 
 
 def fault(split: Split, labels: "np.ndarray", classes: Sequence[str]) -> str | None:
@@ -75,12 +120,31 @@ def fault(split: Split, labels: "np.ndarray", classes: Sequence[str]) -> str | N
 
     if len(split["train"]) == 0:
         return "it has no training pictures"
-    lacking = np.setdiff1d(labels[split["test"]], labels[split["train"]])
-    if len(lacking):
-        named = ", ".join(repr(classes[label]) for label in lacking[:5])
-        more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
-        return f"its test pictures are of classes that its training pictures lack: {named}{more}"
+    for part in parts(split)[1:]:
+        lacking = np.setdiff1d(labels[split[part]], labels[split["train"]])
+        if len(lacking):
+            named = ", ".join(repr(classes[label]) for label in lacking[:5])
+            more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
+            return f"its {part} pictures are of classes that its training pictures lack: {named}{more}"
     return None
+
+
+def too_few_classes(split: Split, labels: "np.ndarray", classes: Sequence[str]) -> str | None:
+    """Which part of a split has fewer than the two classes that a probe needs, in one phrase, or None."""
+    import numpy as np
+
+    for part, what in (("train", "training"), ("test", "test")):
+        found = np.unique(labels[split[part]])
+        found = found[found >= 0]
+        if len(found) < 2:
+            only = f" ({classes[found[0]]!r})" if len(found) else ""
+            return f"its {what} images are of {('no class', 'one class')[len(found)]}{only}"
+    return None
+
+
+def parts(split: Split) -> list[str]:
+    """The names of a split's parts in the order in which they are hashed: train, test, and val where it has one."""
+    return [part for part in ("train", "test", "val") if part in split]
 
 
 def sha256(split: Split) -> str:
@@ -88,7 +152,7 @@ def sha256(split: Split) -> str:
     import numpy as np
 
     digest = hashlib.sha256()
-    for part in ("train", "test"):
+    for part in parts(split):
         digest.update(f"{part} {len(split[part])} ".encode())
         digest.update(np.ascontiguousarray(split[part], dtype="<i8").tobytes())
     return digest.hexdigest()

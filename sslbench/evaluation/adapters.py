@@ -1,6 +1,7 @@
 """Adapters: small heads on frozen features, with all labels and with few.
 
-``linear`` is the probe (linear_probe.py), solved on the labelled pictures alone, its penalty chosen on a part of them.
+``linear`` is the probe (linear_probe.py), solved on the labelled pictures alone, its penalty chosen on a part of them,
+or on the split's val pictures.
 ``hidden`` has one hidden layer of ReLU units on features standardised alike, trained by AdamW for a fixed number of
 steps with a cosine to 0: no picture is kept back to stop it on, since at 1 % of the labels none can be spared.
 """
@@ -64,14 +65,16 @@ def judge(train: Features, test: Features, settings: dict[str, Any], log: Callab
     classes, n = len(train.origin["classes"]), len(test.labels)
     finite = bool(train.features.isfinite().all() and test.features.isfinite().all())
     entries = []
+    chooses = {} if train.val is None else {"val": train.val[:2]}  # the penalty, at every share of the labels
     for name, head in HEADS.items():
+        options = settings[name] | (chooses if name == "linear" else {})
         for share in settings["shares"]:
             chosen = [draw(train.labels, share, number) for number in draws_of(share, settings["draws"])]
             entry = {"head": name, "share": share, "n_train": len(chosen[0]), "draws": len(chosen)}
             right = []
             for number, rows in enumerate(chosen if finite else []):
                 x, labels = train.features[rows], train.labels[rows]
-                found = head(x, labels, test.features, classes, settings[name], number)
+                found = head(x, labels, test.features, classes, options, number)
                 right.append(int((found == test.labels).sum()))
             if finite:
                 entry |= summary(right, n, settings["confidence"])

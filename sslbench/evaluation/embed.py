@@ -35,7 +35,7 @@ def embed(
     split: str | None = None,
     log: Callable[[str], None] = print,
 ) -> None:
-    """Write the features of both parts of a split.
+    """Write the features of both parts of a split, and with those of training those of val, where it has such a part.
 
     The pictures are seen as one centred square each, without augmentation, in float32, by the backbone in evaluation
     mode. Unlabelled pictures are left out. Features that are not finite are written as they are, and counted in the
@@ -63,14 +63,20 @@ def embed(
     size, ratio = settings["input_size"], evaluation["resize_ratio"]
     with computing(device, threads, {"precision": "fp32", "channels_last": True, "deterministic": True}) as place:
         backbone = place.place(loaded(settings, Path(backbone_file)))
-        for part, indices in packed.split(split).items():
-            labelled = np.sort(indices[packed.labels[indices] >= 0])
+        parts = {part: np.sort(indices[packed.labels[indices] >= 0]) for part, indices in packed.split(split).items()}
+        look = size, ratio, place.torch, place.memory_format
+        for part in ("train", "test"):
+            labelled = parts[part]
             if not len(labelled):
                 raise UserError(
                     f"{packed.manifest['source']}: split {split!r} has no labelled {part} pictures to evaluate on; "
                     "name a labelled dataset under evaluate_on"
                 )
-            features = forward(backbone, packed, labelled, size, ratio, place.torch, place.memory_format)
+            features, labels, rows = _of(backbone, packed, labelled, *look)
+            val = None
+            if part == "train" and len(chooses := parts.get("val", ())):
+                val = _of(backbone, packed, chooses, *look)
+                log(f"val: {len(chooses)} pictures, which choose the probe's penalty")
             origin = {
                 "backbone": settings["backbone"]["name"],
                 "classes": packed.classes,
@@ -83,11 +89,16 @@ def embed(
                 "split": split,
                 "split_sha256": packed.split_sha256(split),
             }
-            labels = torch.from_numpy(packed.labels[labelled].astype(np.int64))
-            write(Path(outputs[part]), Features(features, labels, torch.from_numpy(labelled.astype(np.int64)), origin))
+            write(Path(outputs[part]), Features(features, labels, rows, origin, val))
             log(f"{part}: {len(labelled)} pictures, {features.shape[1]} features")
             if origin["non_finite"]:
                 log(f"{part}: {origin['non_finite']} pictures have features that are not finite")
+
+
+def _of(backbone: Backbone, packed: PackedSet, rows: np.ndarray, *look: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """Features, labels and positions in the pack of the labelled pictures ``rows``."""
+    labels = torch.from_numpy(packed.labels[rows].astype(np.int64))
+    return forward(backbone, packed, rows, *look), labels, torch.from_numpy(rows.astype(np.int64))
 
 
 @torch.no_grad()

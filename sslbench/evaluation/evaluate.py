@@ -78,8 +78,13 @@ def judge(
     blank = torch.full((n, min(linear_probe.TOP, classes)), -1)
     ranking, details = blank, dict.fromkeys(SOLVED)
     if finite:
-        probe = linear_probe.probe(train.features, train.labels, test.features, classes, **evaluation["linear"])
+        val = train.val and train.val[:2]
+        options = evaluation["linear"]
+        probe = linear_probe.probe(train.features, train.labels, test.features, classes, val=val, **options)
         ranking, details = probe.ranking, _solved(probe)
+        if val is not None:  # said only there, so that no other result changes
+            details |= {"chosen_on": "val", "n_val": len(val[1])}
+            log(f"linear probe: its penalty is chosen on {len(val[1])} val images")
         if not probe.fit.converged:
             log(f"linear probe: not converged after {probe.fit.iterations} iterations")
     scores = _scores(ranking, test.labels, classes, evaluation["confidence"], finite)

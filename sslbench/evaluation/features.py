@@ -1,8 +1,9 @@
 """The features file, between embedding and everything that judges it.
 
 It is safetensors: ``features`` [n, F] float32, ``labels`` [n] int64, ``indices`` [n] int64 (positions in the pack,
-ascending), and one metadata entry, ``sslbench``, whose JSON says where they come from. It stands apart from embed.py so
-that a change to a backbone or a transform does not seem to change the probes.
+ascending), and one metadata entry, ``sslbench``, whose JSON says where they come from. That of the training images also
+holds the split's val images, where it has any, as ``val_features`` and so on. It stands apart from embed.py so that a
+change to a backbone or a transform does not seem to change the probes.
 """
 
 import hashlib
@@ -18,6 +19,8 @@ from sslbench.errors import UserError, raise_if_passing
 from sslbench.runtime.files import write_whole
 from sslbench.store import checksum
 
+_NAMES = ("features", "labels", "indices")
+
 
 class Features(NamedTuple):
     """One part of a split, embedded. ``origin`` is the file's metadata: classes, source, split, content_sha256 ..."""
@@ -26,6 +29,7 @@ class Features(NamedTuple):
     labels: Tensor  # [n] int64
     indices: Tensor  # [n] int64
     origin: dict[str, Any]
+    val: tuple[Tensor, Tensor, Tensor] | None = None  # features, labels and indices of the val images
 
 
 def write(path: Path, content: Features) -> None:
@@ -33,13 +37,15 @@ def write(path: Path, content: Features) -> None:
     # One metadata entry: safetensors writes several in an order that changes from run to run.
     stated = content.origin | {checksum.KEY: _hash(content)}
     origin = {"sslbench": json.dumps(stated, sort_keys=True, ensure_ascii=False)}
-    tensors = {"features": content.features, "indices": content.indices, "labels": content.labels}
+    tensors = dict(zip(_NAMES, content[:3], strict=True))
+    if content.val is not None:
+        tensors |= {f"val_{name}": tensor for name, tensor in zip(_NAMES, content.val, strict=True)}
     write_whole(path, safetensors.torch.save(tensors, origin))
 
 
 def _hash(content: Features) -> str:
     digest = hashlib.sha256(json.dumps(content.origin, sort_keys=True).encode("ascii"))
-    for tensor in content[:3]:
+    for tensor in (*content[:3], *(content.val or ())):
         digest.update(f"{tensor.dtype} {list(tensor.shape)}".encode())
         digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()
@@ -53,8 +59,10 @@ def read(path: Path) -> Features:
     """
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            tensors = [file.get_tensor(name) for name in ("features", "labels", "indices")]
-            found = Features(*tensors, json.loads(file.metadata()["sslbench"]))
+            tensors = [file.get_tensor(name) for name in _NAMES]
+            has_val = "val_features" in set(file.keys())
+            val = tuple(file.get_tensor(f"val_{name}") for name in _NAMES) if has_val else None
+            found = Features(*tensors, json.loads(file.metadata()["sslbench"]), val)
         if found.origin.pop(checksum.KEY, None) == _hash(found):
             return found
         reason = "is not what its seal says"

@@ -64,7 +64,8 @@ def finetune(
     device = resolved(device)
     cell, split = settings["cell"], settings["cell"]["dataset"]["split"]
     packed = Chosen.open(pack, verify=True)
-    parts = {part: np.sort(rows[packed.labels[rows] >= 0]) for part, rows in packed.split(split).items()}
+    whole = packed.split(split)
+    parts = {part: np.sort(whole[part][packed.labels[whole[part]] >= 0]) for part in ("train", "test")}
     for part, rows in parts.items():
         if not len(rows):
             raise UserError(

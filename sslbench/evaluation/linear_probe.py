@@ -2,7 +2,7 @@
 
 The objective is ``mean cross-entropy + penalty / 2 * |W|^2`` over standardised features (mean and deviation of the
 training pictures); the bias is not penalised. It is convex, so the answer depends on no learning rate, epoch count or
-batch order. The penalty is the one that classifies held-out *training* pictures best.
+batch order. The penalty is the one that classifies held-out *training* pictures best, or the split's val pictures.
 
 Solver: L-BFGS (Liu & Nocedal 1989) over the whole set. The features are first turned into their principal axes, which
 leaves the problem as it is (the penalty is rotation-invariant) but makes its curvature nearly diagonal: s_j h_c plus
@@ -240,12 +240,16 @@ def probe(
     penalties: list[float],
     holdout: float = 0.2,
     max_iterations: int = 500,
+    val: tuple[Tensor, Tensor] | None = None,
 ) -> Probe:
     """Fit on training features [n, F] and rank the classes for test features [m, F].
 
     Penalties are tried from strong to weak, each starting from the last solution. The best held-out top-1 wins, the
     stronger penalty where two are equal; then all training pictures are fitted with it. The standardisation is that
     of all training pictures, the held-out ones included: it reads no label.
+
+    With ``val``, features [k, F] and labels [k], the penalty is chosen on these and nothing is held out: they are not
+    fitted, neither in the search nor after it.
     """
     standardise = Standardiser.of(train)
     live = int(standardise.live.sum())
@@ -259,21 +263,22 @@ def probe(
         return torch.cat([product(standardise(rows), axes.T), rows.new_ones(len(rows), 1)], 1)  # [n, live + 1]
 
     # held-out pictures last, so that both parts are views of one array
-    mask = held_out(labels, holdout)
+    mask = held_out(labels, holdout) if val is None else torch.zeros(len(labels), dtype=torch.bool)
     order, kept = mask.long().argsort(stable=True), int((~mask).sum())
     labels = labels[order]
     everything = train.new_empty(len(train), live + 1)
     for place, chosen_rows in zip(everything.split(BLOCK), order.split(BLOCK), strict=True):
         place.copy_(design(train[chosen_rows]))
+    judge, truths = (everything[kept:], labels[kept:]) if val is None else (design(val[0]), val[1])
     searched: list[dict] = []
     best, fit, chosen = -1.0, None, None
-    for penalty in sorted(set(penalties), reverse=True) if kept < len(labels) else []:
+    for penalty in sorted(set(penalties), reverse=True) if len(truths) else []:
         fit = solve(everything[:kept], labels[:kept], classes, penalty, fit, max_iterations, SEARCH_TOLERANCE)
         right = [
             (rank_classes(product(rows, fit.weights.T))[:, 0] == truth).sum()
-            for rows, truth in zip(everything[kept:].split(BLOCK), labels[kept:].split(BLOCK), strict=True)
+            for rows, truth in zip(judge.split(BLOCK), truths.split(BLOCK), strict=True)
         ]
-        top1 = int(sum(right)) / (len(labels) - kept)
+        top1 = int(sum(right)) / len(truths)
         searched.append({"penalty": penalty, "top1": top1, "iterations": fit.iterations, "converged": fit.converged})
         if top1 > best:
             best, chosen, behind = top1, (penalty, fit), 0

@@ -189,9 +189,10 @@ def _good(about: dict, files: Mapping[str, dict]) -> str:
             f"{found['n']:,} training pictures:\n\n" + _table(rows)
         )
     linear, judge = files["linear"], about["evaluated_on"]
+    chosen_on = "held-out ones" if "chosen_on" not in linear else f"{linear['n_val']:,} val pictures"
     return (
         f"Frozen, of the last epoch, on {linear['n']:,} test pictures of {judge} in {linear['classes']:,} classes; the "
-        f"probe is fitted on {linear['n_train']:,} training pictures, its penalty chosen on held-out ones.\n\n"
+        f"probe is fitted on {linear['n_train']:,} training pictures, its penalty chosen on {chosen_on}.\n\n"
         + _table(rows)
     )
 

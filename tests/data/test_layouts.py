@@ -124,10 +124,10 @@ def test_folder_with_train_and_test_keeps_its_own_split(tmp_path: Path, test_nam
     assert len(found.splits["official"]["train"]) == 6
 
 
-def test_folder_a_class_may_be_called_train(tmp_path: Path) -> None:
+def test_folder_a_class_may_be_called_train_where_the_config_says_so(tmp_path: Path) -> None:
     for name in ("train", "bus", "test"):
         save(tmp_path / name / "a.png", picture(1))
-    assert folder.scan(tmp_path, settings_of("folder")).classes == ["bus", "test", "train"]
+    assert folder.scan(tmp_path, settings_of("folder", split="none")).classes == ["bus", "test", "train"]
 
 
 def test_folder_without_class_folders_is_unlabelled_and_all_trains(tmp_path: Path) -> None:

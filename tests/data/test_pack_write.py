@@ -72,6 +72,7 @@ def test_unreadable_pictures_are_left_out_where_the_config_allows(tmp_path: Path
 
 def test_a_split_of_folders_loses_only_what_was_left_out(tmp_path: Path) -> None:
     for part in ("train", "val"):
+        save(tmp_path / "p" / part / "dog" / "0.png", picture(5))
         for i in range(4):
             save(tmp_path / "p" / part / "cat" / f"{i}.png", picture(i + 10 * (part == "val")))
     for path in ("train/cat/2.png", "val/cat/0.png"):
@@ -80,8 +81,8 @@ def test_a_split_of_folders_loses_only_what_was_left_out(tmp_path: Path) -> None
     opened = PackedSet.open(packed(settings, tmp_path), verify=True)
     named = {part: [opened.names[i] for i in positions] for part, positions in opened.split("official").items()}
     assert named == {
-        "train": ["train/cat/0.png", "train/cat/1.png", "train/cat/3.png"],
-        "test": ["val/cat/1.png", "val/cat/2.png", "val/cat/3.png"],
+        "train": ["train/cat/0.png", "train/cat/1.png", "train/cat/3.png", "train/dog/0.png"],
+        "test": ["val/cat/1.png", "val/cat/2.png", "val/cat/3.png", "val/dog/0.png"],
     }
 
 
@@ -163,7 +164,7 @@ def test_the_doctor_counts_and_finds_what_stands_on_both_sides(sick: Path) -> No
 
 
 def test_the_doctor_names_classes_without_test_pictures(tmp_path: Path) -> None:
-    for part, classes in (("train", "abc"), ("test", "b")):
+    for part, classes in (("train", "abcd"), ("test", "bd")):
         for name in classes:
             save(tmp_path / "p" / part / name / "0.png", picture(ord(name) + (part == "test")))
     save(tmp_path / "p/train/b/1.png", picture(1))

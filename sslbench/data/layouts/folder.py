@@ -1,7 +1,7 @@
 """Your own pictures: one folder per class, or one flat folder without labels.
 
     <class>/...                     split per class, seeded: `test_share` of each class tests
-    train/<class>/..., test/<class>/...    your own split (test may be called val, valid or validation)
+    train/<class>/..., test/<class>/...    your own split; also val: split_names.py has the names
     *.jpg                           no labels: everything trains; `evaluate_on` names a labelled dataset to judge by,
                                     or `labelled: false` says that there is none
 
@@ -10,99 +10,138 @@ Pictures may lie deeper than their class folder. Other files are passed over.
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import Field
 
 from sslbench.data import splits
-from sslbench.data.layouts.tree import SUFFIXES, archives_hint, entries, is_picture, listing_of, pictures_below
-from sslbench.data.spec import DatasetSettings, Listing, Record
+from sslbench.data.layouts import split_names
+from sslbench.data.layouts.tree import (
+    SUFFIXES,
+    archives_hint,
+    entries,
+    is_picture,
+    left_out,
+    listing_of,
+    pictures_below,
+    top_folder,
+)
+from sslbench.data.spec import Listing, Record
 from sslbench.errors import UserError
 
-TRAIN, TESTS = "train", ("test", "val", "valid", "validation")
 
-
-class Settings(DatasetSettings):
-    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2  # of each class, where the folder has no split of its own
-    split_seed: Annotated[int, Field(ge=0)] = 0  # chooses which
-
+class Settings(split_names.SplitSettings):
     def source(self) -> str:
-        return "folder"
+        return "folder" + self.split_tag()
 
     def identity(self) -> dict:
-        return {"kind": "folder"}
+        return {"kind": "folder"} | self.split_identity()
 
     def split_name(self) -> str:
-        """The folder's own split where it has one: that is seen when the pack is opened, not here."""
-        return "own-or-" + splits.per_class_name(self.test_share, self.split_seed)
+        return split_names.default_name(self)
+
+
+def base(root: Path, settings: Settings) -> Path:
+    """A test set alone is no folder around the images."""
+    return top_folder(root, _ends(settings))
+
+
+def _ends(settings: Settings) -> set[str]:
+    """Casefolded names of folders that are not gone into in search of the classes."""
+    if settings.split == "none":
+        return set()
+    asked = settings.split.values() if isinstance(settings.split, dict) else ()
+    return {*split_names.NOT_TRAINED_ON, *(name.casefold() for name in asked)}
 
 
 def scan(root: Path, settings: Settings) -> Listing:
     """Raises UserError where there are no pictures, an empty class, or pictures both beside and in folders."""
-    folders = [Path(entry.path) for entry in entries(root) if entry.is_dir()]
-    loose = [entry.name for entry in entries(root) if not entry.is_dir() and is_picture(entry.name)]
+    top, prefix = root, ""
+    folders, loose = _contents(root)
+    # A file beside the folder around the images, such as a README, is no reason to take that folder for a class.
+    while len(folders) == 1 and not loose and folders[0].name.casefold() not in _ends(settings):
+        below = _contents(folders[0])
+        if not any(below):
+            break
+        root, prefix = folders[0], f"{prefix}{folders[0].name}/"
+        folders, loose = below
     if loose and folders:
         raise UserError(
             f"{root}: has pictures ({loose[0]!r}) beside folders ({folders[0].name!r}): give every class its folder, "
             "or put all pictures into one flat folder"
         )
     if loose:
-        return _unlabelled(root, loose, settings)
-    names = {folder.name.lower(): folder for folder in folders}
-    tests = [names[name] for name in TESTS if name in names]
-    if TRAIN in names and len(tests) == 1 and len(folders) == 2:
-        return _own_split(names[TRAIN], tests[0])
-    records = [record for folder in folders for record in _of_class(folder, folder.name)]
+        _refuse_unlabelled(root, top, settings)
+        return listing_of([Record(prefix + name, None) for name in loose], [], {}, {splits.OFFICIAL: ()})
+    roles = split_names.assign([folder.name for folder in folders], settings, str(root), "folder")
+    if roles:
+        found = _own_split(root, prefix, roles, settings)
+        return found._replace(notes=(f"{root}: {split_names.told(roles, 'folder')}",))
+    if settings.split is None:
+        _refuse_splits_in_classes(folders)
+    records = [record for folder in folders for record in _of_class(folder, prefix + folder.name, folder.name)]
     if not records:
         raise UserError(_no_pictures(root))
     listing = listing_of(records, sorted(folder.name for folder in folders), {}, {})
-    return listing._replace(splits={splits.per_class_name(0.2, 0): _default_split(listing)})
+    return split_names.with_derived_split(listing)
 
 
-def _default_split(listing: Listing) -> dict[str, list[int]]:
-    import numpy as np
-
-    order = {name: position for position, name in enumerate(listing.classes)}
-    labels = np.array([order[record.label] for record in listing.records], dtype=np.int64)
-    names = [record.path for record in listing.records]
-    return {k: v.tolist() for k, v in splits.resolve(splits.per_class_name(0.2, 0), {}, labels, names).items()}
+def _contents(folder: Path) -> tuple[list[Path], list[str]]:
+    """The folders in it, and the names of the pictures that lie in none of them."""
+    found = entries(folder)
+    folders = [Path(entry.path) for entry in found if entry.is_dir()]
+    return folders, [entry.name for entry in found if not entry.is_dir() and is_picture(entry.name)]
 
 
-def _unlabelled(root: Path, names: list[str], settings: Settings) -> Listing:
+def _refuse_unlabelled(root: Path, top: Path, settings: Settings) -> None:
     if settings.labelled and settings.evaluate_on is None:
+        tables = [e.name for e in entries(top) if e.name.lower().endswith((".csv", ".tsv", ".parquet"))]
+        table = f"kind: table with table: {tables[0]}" if tables else "kind: table with a table of them"
         raise UserError(
-            f"{root}: holds pictures without class folders, so there are no labels to probe with: set evaluate_on: to "
-            "the name of a labelled dataset, or labelled: false to be measured without any"
+            f"{root}: holds pictures without class folders, so there are no labels to probe with: give every class its "
+            f"folder, name their labels ({table}), set evaluate_on: to the name of a labelled dataset, or "
+            "labelled: false to be measured without any"
         )
-    return listing_of([Record(name, None) for name in names], [], {}, {splits.OFFICIAL: ()})
 
 
-def _own_split(train: Path, test: Path) -> Listing:
-    records, classes, tests = [], set(), set()
-    for part in (train, test):
-        loose = [entry.name for entry in entries(part) if not entry.is_dir() and is_picture(entry.name)]
-        if loose:
+def _refuse_splits_in_classes(folders: list[Path]) -> None:
+    for folder in folders:
+        roles = {split_names.role_of(below.name): below.name for below in _contents(folder)[0]}
+        if "train" in roles and len(roles.keys() - {None}) > 1:
+            named = " and ".join(repr(name) for role, name in roles.items() if role)
+            raise UserError(
+                f"{folder}: holds {named}, splits within a class: move them above the classes, as "
+                f"{roles['train']}/{folder.name}, name them in a table (kind: table), or write split: none"
+            )
+
+
+def _own_split(root: Path, prefix: str, roles: dict[str, str], settings: Settings) -> Listing:
+    parts = {role: (root / name, *_contents(root / name)) for role, name in roles.items()}
+    flat = not any(folders for _, folders, _ in parts.values())
+    records, classes, paths = [], set(), {}
+    for role, (part, folders, loose) in parts.items():
+        if loose and (folders or not flat):
             raise UserError(f"{part}: has pictures ({loose[0]!r}) outside class folders; give every class its folder")
-        for folder in (Path(entry.path) for entry in entries(part) if entry.is_dir()):
+        if loose:
+            _refuse_unlabelled(part, root, settings)
+        found = [Record(f"{prefix}{part.name}/{name}", None) for name in loose]
+        for folder in folders:
             classes.add(folder.name)
-            found = _of_class(folder, f"{part.name}/{folder.name}", folder.name)
-            records += found
-            tests |= {record.path for record in found if part is test}
-    for part in (train, test):
-        if not any(record.path.startswith(f"{part.name}/") for record in records):
+            found += _of_class(folder, f"{prefix}{part.name}/{folder.name}", folder.name)
+        if not found:
             raise UserError(_no_pictures(part))
-    return listing_of(records, sorted(classes), {}, {splits.OFFICIAL: tests})
+        records += found
+        paths[role] = {record.path for record in found}
+    return listing_of(records, sorted(classes), {}, {splits.OFFICIAL: paths["test"]}, paths.get("val", ()))
 
 
-def _of_class(folder: Path, prefix: str, label: str | None = None) -> list[Record]:
+def _of_class(folder: Path, prefix: str, label: str) -> list[Record]:
     found = pictures_below(folder)
     if not found:
         raise UserError(_no_pictures(folder, "this class"))
-    return [Record(f"{prefix}/{name}", label or prefix) for name in found]
+    return [Record(f"{prefix}/{name}", label) for name in found]
 
 
 def _no_pictures(folder: Path, what: str = "it") -> str:
-    others = Counter(path.suffix.lower() or path.name for path in folder.rglob("*") if path.is_file())
+    found = (path for path in folder.rglob("*") if path.is_file() and not left_out(path.name))
+    others = Counter(path.suffix.lower() or path.name for path in found)
     seen = f" (it has {', '.join(name for name, _ in others.most_common(3))} files)" if others else ""
     if hint := archives_hint(folder):
         return f"{folder}: {what} has no pictures; {hint}"

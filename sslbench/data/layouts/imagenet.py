@@ -12,7 +12,7 @@ import csv
 from pathlib import Path
 from typing import Literal
 
-from sslbench.data.layouts.tree import archives_hint, entries, is_picture, listing_of, pictures_below
+from sslbench.data.layouts.tree import archives_hint, entries, is_picture, listing_of, pictures_below, top_folder
 from sslbench.data.spec import DatasetSettings, Listing, Record
 from sslbench.errors import UserError
 
@@ -37,6 +37,10 @@ class Settings(DatasetSettings):
 
     def identity(self) -> dict:
         return {"kind": "imagenet"}
+
+
+def base(root: Path, settings: Settings) -> Path:
+    return top_folder(root, PARTS)
 
 
 def scan(root: Path, settings: Settings) -> Listing:

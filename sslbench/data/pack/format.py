@@ -8,7 +8,8 @@ lengths.npy        int64 [N], bytes of every JPEG; only with them
 labels.npy         int64 [N], positions in the manifest's classes; -1 is unlabelled
 digests.npy        uint8 [N, 16], of the files that were decoded: equal for byte-identical pictures
 names.json         the pictures' paths below the dataset's folder
-splits/<name>-{train,test}.npy    int64, ascending positions
+groups.npy         int64 [N], equal for images that a derived split keeps on one side; only where groups are known
+splits/<name>-{train,test}.npy    int64, ascending positions; also -val.npy where val chooses the probe's penalty
 doctor.json        what the data doctor found
 verified.json      not part of the pack: the others' state when they were last found to be what their hashes say
 """
@@ -32,6 +33,7 @@ FORMAT = 1
 LENGTHS = "<i8"
 VERIFIED = "verified.json"
 BESIDE = ("digests.npy", "doctor.json")  # what the content hash leaves out, in the manifest's ``files``
+GROUPS = "groups.npy"  # the same, where it is there
 KINDS = {"source": str, "pack_size": int, "count": int, "bytes": int, "max_height": int, "max_width": int} | {
     "classes": list,
     "titles": list,
@@ -86,11 +88,12 @@ def finish(
 def write_index(folder: Path, arrays: dict[str, np.ndarray], splits: dict[str, Split]) -> None:
     for name, kind in INDEX.items():
         np.save(folder / f"{name}.npy", np.ascontiguousarray(arrays[name], dtype=kind))
-    if "lengths" in arrays:
-        np.save(folder / "lengths.npy", np.ascontiguousarray(arrays["lengths"], dtype=LENGTHS))
+    for name in ("lengths", "groups"):
+        if name in arrays:
+            np.save(folder / f"{name}.npy", np.ascontiguousarray(arrays[name], dtype=LENGTHS))
     (folder / "splits").mkdir()
     for name, split in splits.items():
-        for part in ("train", "test"):
+        for part in split:
             np.save(folder / "splits" / f"{name}-{part}.npy", np.ascontiguousarray(split[part], dtype="<i8"))
 
 
@@ -161,7 +164,7 @@ def _words(error: Exception) -> str:
 def check_beside(folder: Path, manifest: dict) -> None:
     """Raises Unfit where a file that the content hash leaves out is not the one of its hash."""
     for name, expected in manifest.get("files", {}).items():
-        if name not in BESIDE or not (folder / name).is_file() or file_sha256(folder / name) != expected:
+        if name not in (*BESIDE, GROUPS) or not (folder / name).is_file() or file_sha256(folder / name) != expected:
             raise Unfit(f"{name} is not the one of its hash")
 
 
@@ -235,12 +238,23 @@ def read_names(folder: Path, manifest: dict) -> list[str]:
         raise Unfit(f"names.json cannot be read: {error}") from error
 
 
+def read_groups(folder: Path, manifest: dict) -> np.ndarray | None:
+    """int64 [N], or None where none are known. Always checked against its hash, since derived splits hang on it."""
+    if GROUPS not in manifest.get("files", {}):
+        return None
+    groups = _array(folder / GROUPS, LENGTHS)
+    if len(groups) != manifest["count"] or file_sha256(folder / GROUPS) != manifest["files"][GROUPS]:
+        raise Unfit(f"{GROUPS} is not the one of its hash")
+    return groups
+
+
 def read_splits(folder: Path, manifest: dict) -> dict[str, Split]:
     """The splits that the pack stores, by name."""
     found: dict[str, Split] = {}
-    for name in manifest["splits"]:
-        found[name] = {part: _array(folder / "splits" / f"{name}-{part}.npy", "<i8") for part in ("train", "test")}
-        positions = np.concatenate([found[name]["train"], found[name]["test"]])
+    for name, stated in manifest["splits"].items():
+        parts = ("train", "test", *(["val"] if "val" in stated else []))
+        found[name] = {part: _array(folder / "splits" / f"{name}-{part}.npy", "<i8") for part in parts}
+        positions = np.concatenate(list(found[name].values()))
         if len(positions) and (positions.min() < 0 or positions.max() >= manifest["count"]):
             raise Unfit(f"split {name!r} speaks of pictures that it has not")
     return found

@@ -101,6 +101,7 @@ class PackedSet:
         self._lengths = torch.from_numpy(index["lengths"]) if self.jpeg else self.heights * self.widths * 3
         self.decode_on = torch.device("cpu")  # where JPEGs are decoded
         self._stored = packformat.read_splits(folder, manifest)
+        self._groups = packformat.read_groups(folder, manifest)
         with (folder / "pixels.bin").open("rb") as file:
             self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         with warnings.catch_warnings():
@@ -132,8 +133,8 @@ class PackedSet:
         return self._buffer.device
 
     def split(self, name: str) -> splits.Split:
-        """{"train", "test"} -> int64 positions, ascending. Stored, or derived from the name (splits.py)."""
-        return splits.resolve(name, self._stored, self.labels, self.names)
+        """{"train", "test"}, perhaps "val" -> int64 positions, ascending. Stored, or derived from the name."""
+        return splits.resolve(name, self._stored, self.labels, self.names, self._groups)
 
     def split_sha256(self, name: str) -> str:
         return splits.sha256(self.split(name))

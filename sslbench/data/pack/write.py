@@ -57,8 +57,11 @@ def pack(
         try:
             _empty(scratch)  # of a run that was killed
             layout = sys.modules[type(settings).__module__]
-            root = top_folder(_unpacked(source, file, scratch, say), getattr(layout, "PARTS", ()))
+            unpacked = _unpacked(source, file, scratch, say)
+            root = layout.base(unpacked, settings) if hasattr(layout, "base") else top_folder(unpacked)
             listing = _scan(settings, root, scratch / "unpacked", file)
+            for note in listing.notes:
+                say(note)
             needed = _MARGIN * _pack_bytes(root, listing, pack_size, settings.encoding)
             require_space(scratch, needed, f"packing {len(listing.records):,} pictures")
             made = scratch / "pack"
@@ -100,6 +103,11 @@ def _scan(settings: DatasetSettings, root: Path, unpacked: Path, file: Path) -> 
         raise UserError(str(error).replace(str(unpacked), str(file))) from error
     if not listing.records:
         raise UserError(f"{file}: no pictures were found; check archive: or path:")
+    everything = list(range(len(listing.records)))
+    labels, groups = listing.labels(everything), listing.group_numbers(everything)
+    names = [record.path for record in listing.records]
+    # Before hours of decoding, and again after it, for what was left out.
+    _check(settings, file, listing, labels, names, groups, _remap(listing, everything, labels, names, groups))
     return listing
 
 
@@ -147,11 +155,10 @@ def _write(
     ticker = Ticker(say)
     found = _write_pixels(made / "pixels.bin", root, names, pack_size, jobs, ticker, settings.encoding)
     _judge(found.unreadable, names, settings, file)
-    order = {name: label for label, name in enumerate(listing.classes)}
-    labels = np.array([order.get(listing.records[p].label, -1) for p in found.kept], dtype=np.int64)
+    labels, groups = listing.labels(found.kept), listing.group_numbers(found.kept)
     names = [names[position] for position in found.kept]
-    split_sets = _remap(listing, found.kept, labels, names)
-    _check(settings, file, listing, labels, names, split_sets)
+    split_sets = _remap(listing, found.kept, labels, names, groups)
+    _check(settings, file, listing, labels, names, groups, split_sets)
     heights, widths = np.array(found.shapes, dtype=np.int64).T
     lengths = np.array(found.lengths, dtype=np.int64)
     arrays = {
@@ -163,6 +170,8 @@ def _write(
     }
     if settings.encoding != "pixels":
         arrays["lengths"] = lengths
+    if groups is not None:
+        arrays["groups"] = groups
     packformat.write_index(made, arrays, split_sets)
     write_json(made / "names.json", names)
     findings = doctor.examine(
@@ -178,8 +187,10 @@ def _write(
         split_sets=split_sets,
         dark=found.dark,
         passed_over=passed_over(root, [record.path for record in listing.records]),
+        groups=groups,
     )
     write_json(made / "doctor.json", findings)
+    beside = (*packformat.BESIDE, *([packformat.GROUPS] if groups is not None else []))
     manifest = {
         "format": packformat.FORMAT,
         "source": source,
@@ -195,9 +206,9 @@ def _write(
             found.sha256, heights, widths, labels, listing.classes, arrays.get("lengths")
         ),
         "names_sha256": packformat.names_sha256(made),
-        "files": {name: file_sha256(made / name) for name in packformat.BESIDE},
+        "files": {name: file_sha256(made / name) for name in beside},
         "splits": {
-            name: {"train": len(split["train"]), "test": len(split["test"]), "sha256": splits.sha256(split)}
+            name: {part: len(split[part]) for part in split} | {"sha256": splits.sha256(split)}
             for name, split in split_sets.items()
         },
         "pillow": PIL.__version__,
@@ -264,16 +275,18 @@ def _judge(unreadable: list[tuple[str, str]], names: list[str], settings: Datase
     )
 
 
-def _remap(listing: Listing, kept: list[int], labels: np.ndarray, names: list[str]) -> dict[str, splits.Split]:
+def _remap(
+    listing: Listing, kept: list[int], labels: np.ndarray, names: list[str], groups: np.ndarray | None
+) -> dict[str, splits.Split]:
     """The listing's splits as positions among the pictures that were kept; derived ones are those of what was kept."""
     place = np.full(len(listing.records), -1, dtype=np.int64)
     place[kept] = np.arange(len(kept))
     remapped = {}
     for name, split in listing.splits.items():
         if splits.is_derived(name):
-            remapped[name] = splits.resolve(name, {}, labels, names)
+            remapped[name] = splits.resolve(name, {}, labels, names, groups)
             continue
-        parts = {part: place[np.array(sorted(split[part]), dtype=np.int64)] for part in ("train", "test")}
+        parts = {part: place[np.array(sorted(split[part]), dtype=np.int64)] for part in split}
         remapped[name] = {part: positions[positions >= 0] for part, positions in parts.items()}
     return remapped
 
@@ -284,15 +297,27 @@ def _check(
     listing: Listing,
     labels: np.ndarray,
     names: list[str],
+    groups: np.ndarray | None,
     split_sets: dict[str, splits.Split],
 ) -> None:
     for label, name in enumerate(listing.classes):
         if not (labels == label).any():
             raise UserError(f"{file}: class {name!r} has no readable pictures; add some, or remove the class")
     wanted = settings.split_name()
-    fault = splits.fault(splits.resolve(wanted, split_sets, labels, names), labels, listing.classes)
-    if fault:
-        raise UserError(f"{file}: split {wanted!r} cannot be used: {fault}")
+    split = splits.resolve(wanted, split_sets, labels, names, groups)
+    if fault := splits.fault(split, labels, listing.classes):
+        raise UserError(f"{file}: split {wanted!r} cannot be used: {fault}{_alike(listing.classes)}")
+    judged = settings.labelled and settings.evaluate_on is None
+    if judged and (fault := splits.too_few_classes(split, labels, listing.classes)):
+        raise UserError(
+            f"{file}: {fault}, and a probe tells classes apart: give every class a folder of its own, name a table of "
+            "labels (kind: table), or set labelled: false to be measured without any (docs/your-own-images.md)"
+        )
+
+
+def _alike(classes: list[str]) -> str:
+    found = doctor.look_alikes(classes)
+    return f" ({' and '.join(map(ascii, found[0]))} look alike)" if found else ""
 
 
 def _publish(made: Path, out: Path) -> None:

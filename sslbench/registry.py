@@ -77,6 +77,7 @@ DATASETS = {
     "imagewoof": "sslbench.data.layouts.imagewoof",
     "nabirds": "sslbench.data.layouts.nabirds",
     "folder": "sslbench.data.layouts.folder",
+    "table": "sslbench.data.layouts.table",
     "shapes": "sslbench.data.layouts.shapes",
     "scenes": "sslbench.data.layouts.scenes",
 }

@@ -185,14 +185,14 @@ def pack_names(datasets: dict[str, tuple[DatasetSettings, int]]) -> dict[str, tu
     """
     names, owners = {}, {}
     for name, (settings, size) in datasets.items():
-        local = settings.archive or settings.path
+        local = [place.absolute() for place in settings.read_from()]
         source = settings.source()
-        if local is not None:
+        if local:
             # Colons and blanks are legal in file names and not in our folders.
-            stem = local.name.removesuffix(".gz").removesuffix(".tar").removesuffix(".tgz").removesuffix(".zip")
+            stem = local[0].name.removesuffix(".gz").removesuffix(".tar").removesuffix(".tgz").removesuffix(".zip")
             source += "@" + "".join(c if c.isalnum() or c in "._+-" else "_" for c in stem)
-        owner = owners.setdefault(source, (name, local and local.absolute(), settings.identity()))
-        if owner[1:] != (local and local.absolute(), settings.identity()):
+        owner = owners.setdefault(source, (name, local, settings.identity()))
+        if owner[1:] != (local, settings.identity()):
             raise UserError(
                 f"config: datasets.{owner[0]} and datasets.{name} would share the folder {source!r} but read different "
                 "files; rename one of the files"

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from sslbench.config.models import Config
+from sslbench.data.spec import DatasetSettings
 from sslbench.errors import UserError
 from sslbench.grid import random_init
 from sslbench.grid.cell import Cell, Dataset
+from sslbench.runtime.files import file_sha256
 from sslbench.store import code_check
 
 PRETRAIN_SCRIPT = "workflow/scripts/pretrain.py"
@@ -29,6 +31,12 @@ def listing_digest(folder: Path | None) -> str | None:
         if path.is_file():
             total.update(f"{path.relative_to(folder)}\0{path.stat().st_size}\0".encode(errors="surrogateescape"))
     return total.hexdigest()
+
+
+def table_digest(settings: DatasetSettings) -> dict[str, str]:
+    """The content of the user's own table of labels, as an entry of a source's settings; {} where there is none."""
+    tables = [place for place in settings.read_from() if place not in (settings.archive, settings.path)]
+    return {"table": [file_sha256(table) if table.is_file() else None for table in tables]} if tables else {}
 
 
 class Plan:
@@ -52,11 +60,8 @@ class Plan:
         for name, dataset in self.datasets.items():
             if (self.config.paths.data / "sources" / dataset.source / "source.json").exists():
                 continue  # it was read once; a report needs it no more
-            archive, path = dataset.settings.archive, dataset.settings.path
-            if archive is not None and not archive.is_file():
-                raise UserError(f"config: datasets.{name}.archive: there is no file {archive}; give the path of one")
-            if path is not None and not path.is_dir():
-                raise UserError(f"config: datasets.{name}.path: there is no folder {path}; give the path of one")
+            if lacking := dataset.settings.missing():
+                raise UserError(f"config: datasets.{name}.{lacking}; give the path of one")
 
     def _check_batches(self) -> None:
         # Seeds and transforms have no say in it.

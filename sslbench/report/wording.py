@@ -5,7 +5,7 @@ from collections.abc import Container, Sequence
 
 ABSENT = "–"
 _IN_TITLE = ("form", "preset")  # options that a model's title says
-_PER_CLASS = re.compile(r"(own-or-)?per-class-([\d.]+)-([\d.]+)-seed(\d+)")  # as data/splits.py names them
+_PER_CLASS = re.compile(r"(own-or-)?per-class-([\d.]+)-([\d.]+)-seed(\d+)(-by-\w+)?")  # as data/splits.py names them
 
 
 class Labels:
@@ -77,13 +77,14 @@ def split_words(name: str, kind: str = "", stored: Container[str] | None = None)
 
     ``kind``: of the dataset; ``stored``: names of the splits of its pack, None where that is not known.
     """
-    own = "own train/test folders"
+    own = {"folder": "own train/test folders", "table": "the table's split column"}.get(kind)
     if name == "official":
-        return own if kind == "folder" else name
+        return own or name
+    own = own or "own train/test folders"
     match = _PER_CLASS.fullmatch(name)
     if match is None:
         return name
-    words = f"{match[2]}/{match[3]} per class, seed {match[4]}"
+    words = f"{match[2]}/{match[3]} per class, seed {match[4]}{', groups kept together' if match[5] else ''}"
     if not match[1]:
         return words
     if stored is None:

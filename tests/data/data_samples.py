@@ -115,6 +115,16 @@ def make_folder(root: Path) -> Path:
     return root / "pets"
 
 
+def make_table(root: Path) -> Path:
+    """Two classes of five patients, two images each, in a table with a semicolon, beside a folder of images."""
+    rows = ["Image;Label;Patient"]
+    for i in range(20):
+        save(root / "scans" / "images" / f"{i:02}.png", picture(i))
+        rows.append(f"images/{i:02}.png;{'01' if i < 10 else '1'};p{i // 2}")
+    (root / "scans" / "labels.csv").write_text("\n".join(rows) + "\n")
+    return root / "scans" / "labels.csv"
+
+
 def shapes_settings() -> DatasetSettings:
     return settings_of("shapes", train_per_class=2, test_per_class=1, size=16)
 
@@ -126,6 +136,7 @@ TINY: dict[str, Callable[[Path], DatasetSettings]] = {
     "imagewoof": lambda root: settings_of("imagewoof", archive=tar_of(make_imagewoof(root), root / "a.tgz")),
     "nabirds": lambda root: settings_of("nabirds", archive=tar_of(make_nabirds(root), root / "a.tar", "w")),
     "folder": lambda root: settings_of("folder", path=make_folder(root)),
+    "table": lambda root: settings_of("table", table=make_table(root)),
     "shapes": lambda root: shapes_settings(),
     "scenes": lambda root: settings_of("scenes", train_per_class=2, test_per_class=1, size=16),
 }

@@ -36,7 +36,7 @@ INDIRECT = {
 }
 # What a module that the rule shares with others imports inside a function that the rule never calls: it reads no
 # parquet. The run with --use-conda (test_conda.py) would show it.
-NEVER_CALLED = {"pack": {"pyarrow"}, "export": {"pyarrow"}}
+NEVER_CALLED = {"export": {"pyarrow"}}
 
 
 def rules() -> dict[str, tuple[str, str]]:

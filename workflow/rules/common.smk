@@ -114,7 +114,7 @@ def source_settings(source):
     return {
         "identity": dataset.settings.identity(),
         "listing": planning.listing_digest(dataset.settings.path),
-    }
+    } | planning.table_digest(dataset.settings)
 
 
 def pack_settings(pack):

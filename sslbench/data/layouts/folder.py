@@ -73,7 +73,9 @@ def scan(root: Path, settings: Settings) -> Listing:
     roles = split_names.assign([folder.name for folder in folders], settings, str(root), "folder")
     if roles:
         found = _own_split(root, prefix, roles, settings)
-        return found._replace(notes=(f"{root}: {split_names.told(roles, 'folder')}",))
+        return found._replace(
+            notes=(f"{root}: {split_names.told({name: role for role, name in roles.items()}, 'folder')}",)
+        )
     if settings.split is None:
         _refuse_splits_in_classes(folders)
     records = [record for folder in folders for record in _of_class(folder, prefix + folder.name, folder.name)]
@@ -118,7 +120,11 @@ def _own_split(root: Path, prefix: str, roles: dict[str, str], settings: Setting
     records, classes, paths = [], set(), {}
     for role, (part, folders, loose) in parts.items():
         if loose and (folders or not flat):
-            raise UserError(f"{part}: has pictures ({loose[0]!r}) outside class folders; give every class its folder")
+            kept = ", ".join(f"{other}: {name}" for other, name in roles.items() if parts[other][1])
+            raise UserError(
+                f"{part}: has pictures ({loose[0]!r}) outside class folders; give every class its folder"
+                + (f", or leave {part.name!r} out, as split: {{{kept}}}" if not folders and "," in kept else "")
+            )
         if loose:
             _refuse_unlabelled(part, root, settings)
         found = [Record(f"{prefix}{part.name}/{name}", None) for name in loose]

@@ -105,9 +105,9 @@ def assign(names: Iterable[str], settings: SplitSettings, where: str, what: str)
 
 
 def told(roles: dict[str, str], what: str) -> str:
-    """For the log: which folder or value was read as what."""
-    parts = (f"{what} {roles[role]!r} read as {role} ({_USE[role]})" for role in SPELLINGS if role in roles)
-    return ", ".join(parts)
+    """For the log: which folder or value (keys) was read as what."""
+    named = {role: [name for name, its in roles.items() if its == role] for role in SPELLINGS}
+    return ", ".join(f"{what} {_listed(n)} read as {role} ({_USE[role]})" for role, n in named.items() if n)
 
 
 def default_name(settings: SplitSettings, group: str | None = None) -> str:

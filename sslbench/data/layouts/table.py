@@ -71,12 +71,12 @@ class Settings(split_names.SplitSettings):
     @classmethod
     def _folder(cls, values: object) -> object:
         """``path`` is the folder of the images: ``root``, or the table's own."""
-        if isinstance(values, dict) and values.get("table") and not values.get("archive"):
-            root = values.get("root") or values.get("path") or Path(values["table"]).parent
-            if values.get("path") and Path(values["path"]) != Path(root):
-                raise ValueError("root and path are two folders of the images: give root")
-            return values | {"path": root}
-        return values
+        if not isinstance(values, dict) or values.get("archive") or not isinstance(values.get("table"), (str, Path)):
+            return values
+        root = values.get("root") or values.get("path") or Path(values["table"]).parent
+        if values.get("path") not in (None, root):
+            raise ValueError("root and path are two folders of the images: give root")
+        return values | {"path": root}
 
     @model_validator(mode="after")
     def _named(self) -> "Settings":
@@ -123,8 +123,9 @@ class _Row(NamedTuple):
 
 
 def base(root: Path, settings: Settings) -> Path:
-    """Paths are relative to what the user named, whatever it holds."""
-    return root
+    """What the user named, whatever it holds; an archive's top folder where the table lies in it."""
+    top = root if settings.archive is None else top_folder(root)
+    return top if (top / settings.table).is_file() and not settings.table.is_file() else root
 
 
 def scan(root: Path, settings: Settings) -> Listing:
@@ -399,7 +400,7 @@ def _notes(file: Path, columns: dict[str, str | None], roles: dict[str, str], be
     if columns["fold"] is not None:
         notes.append(f"{file}: column {columns['fold']!r} is not used: folds are not read yet")
     if roles:
-        notes.append(f"{file}: {split_names.told({role: value for value, role in roles.items()}, 'value')}")
+        notes.append(f"{file}: {split_names.told(roles, 'value')}")
     if columns["group"] is not None and not roles:
         notes.append(f"{file}: images of one {columns['group']!r} stay on one side of the split")
     if beside:

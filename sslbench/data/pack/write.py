@@ -61,7 +61,7 @@ def pack(
             root = layout.base(unpacked, settings) if hasattr(layout, "base") else top_folder(unpacked)
             listing = _scan(settings, root, scratch / "unpacked", file)
             for note in listing.notes:
-                say(note)
+                say(note.replace(str(scratch / "unpacked"), str(file)))
             needed = _MARGIN * _pack_bytes(root, listing, pack_size, settings.encoding)
             require_space(scratch, needed, f"packing {len(listing.records):,} pictures")
             made = scratch / "pack"

@@ -186,7 +186,11 @@ def _split_findings(name: str, split: dict) -> list[Text]:
         counts = split.get(f"{part}_per_class") or []
         each = f", {min(counts):,} to {max(counts):,} a class" if counts else ""
         sides.append(f"{split.get(part, 0):,} {word}{each}")
+    if "val" in split:
+        sides.append(f"{split['val']:,} val, which chooses the probe's penalty")
     found: list[Text] = [f"Split, {name}: {'; '.join(sides)}."]
+    if groups := split.get("groups_in_both"):
+        found.append((Span(f"{counted(groups, 'group')} of the table on more than one side", "strong"), "."))
     if split.get("untested"):
         found.append(f"No accuracy speaks of classes without test pictures: {listed(split['untested'])}.")
     both = split.get("in_both") or {"count": 0, "first": []}

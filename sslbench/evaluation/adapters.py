@@ -63,9 +63,10 @@ HEADS = {"linear": linear_head, "hidden": hidden_head}
 def judge(train: Features, test: Features, settings: dict[str, Any], log: Callable[[str], None]) -> list[dict]:
     """One entry per head and share."""
     classes, n = len(train.origin["classes"]), len(test.labels)
-    finite = bool(train.features.isfinite().all() and test.features.isfinite().all())
+    val = (train.val or ())[:2]
+    finite = all(bool(part.isfinite().all()) for part in (train.features, test.features, *val[:1]))
     entries = []
-    chooses = {} if train.val is None else {"val": train.val[:2]}  # the penalty, at every share of the labels
+    chooses = {"val": val} if val else {}  # the penalty, at every share of the labels
     for name, head in HEADS.items():
         options = settings[name] | (chooses if name == "linear" else {})
         for share in settings["shares"]:

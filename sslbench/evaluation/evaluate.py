@@ -72,13 +72,13 @@ def judge(
     """The four files' contents by output name."""
     classes, n = len(train.origin["classes"]), len(test.labels)
     common = {"classes": classes, "confidence": evaluation["confidence"], "n": n, "n_train": len(train.labels)}
-    finite = bool(train.features.isfinite().all() and test.features.isfinite().all())
+    val = train.val and train.val[:2]
+    finite = all(bool(part.isfinite().all()) for part in (train.features, test.features, *(val or ())[:1]))
     right: dict[str, int | None] = {}
 
     blank = torch.full((n, min(linear_probe.TOP, classes)), -1)
     ranking, details = blank, dict.fromkeys(SOLVED)
     if finite:
-        val = train.val and train.val[:2]
         options = evaluation["linear"]
         probe = linear_probe.probe(train.features, train.labels, test.features, classes, val=val, **options)
         ranking, details = probe.ranking, _solved(probe)

@@ -1,7 +1,7 @@
 """How names and figures are written: labels of models and datasets, accuracies, minutes, gigabytes."""
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Sequence
 
 ABSENT = "–"
 _IN_TITLE = ("form", "preset")  # options that a model's title says
@@ -72,7 +72,7 @@ def _plain(key: str, value: object) -> str:
     return f"{key} {'none' if value is None else value}"
 
 
-def split_words(name: str, kind: str = "", stored: Container[str] | None = None) -> str:
+def split_words(name: str, kind: str = "", stored: Collection[str] | None = None) -> str:
     """A split as a reader knows it, from its name in a plan.
 
     ``kind``: of the dataset; ``stored``: names of the splits of its pack, None where that is not known.
@@ -84,7 +84,10 @@ def split_words(name: str, kind: str = "", stored: Container[str] | None = None)
     match = _PER_CLASS.fullmatch(name)
     if match is None:
         return name
-    words = f"{match[2]}/{match[3]} per class, seed {match[4]}{', groups kept together' if match[5] else ''}"
+    # Where the config does not name the column, only the pack knows whether there is one.
+    known = any("-by-" in split and not split.startswith("own-or-") for split in stored or ())
+    grouped = match[5] and (match[5] != "-by-group" or known)
+    words = f"{match[2]}/{match[3]} per class, seed {match[4]}{', groups kept together' if grouped else ''}"
     if not match[1]:
         return words
     if stored is None:

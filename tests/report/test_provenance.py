@@ -8,7 +8,7 @@ import pytest
 
 from sslbench.report import blocks as content
 from sslbench.report.sections import downloads, provenance
-from sslbench.report.wording import Labels
+from sslbench.report.wording import Labels, split_words
 
 
 def blocks(tree) -> tuple:
@@ -117,3 +117,27 @@ def test_a_thousand_cells_take_little_room(tree, folders) -> None:
     found = provenance.provenance(report, Labels(report))
     text = json.dumps(tables(found))
     assert text.count("snakemake") == 0 and len(text) < 150 * 334
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "stored", "words"),
+    [
+        ("own-or-per-class-80-20-seed0", "folder", ["official"], "own train/test folders"),
+        ("own-or-per-class-80-20-seed0-by-group", "table", ["official"], "the table's split column"),
+        ("own-or-per-class-80-20-seed0-by-group", "table", ["per-class-80-20-seed0"], "80/20 per class, seed 0"),
+        (
+            "own-or-per-class-60-40-seed1-by-group",
+            "table",
+            ["per-class-80-20-seed0-by-patient", "own-or-per-class-60-40-seed1-by-group"],
+            "60/40 per class, seed 1, groups kept together",
+        ),
+        (
+            "own-or-per-class-80-20-seed0-by-patient_id",
+            "table",
+            None,
+            "the table's split column, or else 80/20 per class, seed 0, groups kept together",
+        ),
+    ],
+)
+def test_a_tables_split_is_described_as_it_was_made(name, kind, stored, words) -> None:
+    assert split_words(name, kind, stored) == words

@@ -95,7 +95,8 @@ class Settings(split_names.SplitSettings):
         return self.archive is not None and not self.table.is_file()
 
     def missing(self) -> str | None:
-        if self.archive is None and self.table is not None and not self.table.is_file():
+        own = self.table is not None and (self.archive is None or self.table.is_absolute())
+        if own and not self.table.is_file():
             return f"table: there is no file {self.table}"
         found = super().missing()
         return found.replace("path:", "root:", 1) if found else None

@@ -32,6 +32,8 @@ class DatasetSettings(Strict):
     """
 
     drawn: ClassVar[bool] = False  # by the project itself: there is nothing to fetch
+    # How the names of files end that say what images show: they are content, as the images are.
+    label_files: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".txt", ".parquet")
 
     archive: Path | None = None  # a local archive in place of the download
     path: Path | None = None  # a local folder in place of an archive

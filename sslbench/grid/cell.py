@@ -5,12 +5,14 @@ and nothing else: no names, paths, devices or workers. It is Snakemake's `params
 what the engine works from.
 """
 
+import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from sslbench import registry
 from sslbench.config.models import Training
+from sslbench.data.sources import content
 from sslbench.data.spec import DatasetSettings
 from sslbench.errors import UserError
 from sslbench.grid import random_init
@@ -178,24 +180,28 @@ def encoding(settings: DatasetSettings) -> dict[str, str]:
     return {"encoding": settings.encoding} if settings.encoding != "pixels" else {}
 
 
-def pack_names(datasets: dict[str, tuple[DatasetSettings, int]]) -> dict[str, tuple[str, str]]:
-    """Folder names of each dataset's source and pack: equal for equal pictures, so that splits share one pack.
+def pack_names(
+    datasets: dict[str, tuple[DatasetSettings, int]], data: Path = Path("data")
+) -> dict[str, tuple[str, str]]:
+    """Folder names, below ``data``, of each dataset's source and pack: equal for equal images, so that splits share one
+    pack, and of a user's own files another for each place.
 
-    Raises UserError where two local archives or folders of the same kind would land in one place.
+    Raises UserError where two datasets would read the same files in two ways.
     """
     names, owners = {}, {}
     for name, (settings, size) in datasets.items():
-        local = [place.absolute() for place in settings.read_from()]
         source = settings.source()
-        if local:
+        if places := [str(content.place(path, data)) for path in settings.read_from()]:
             # Colons and blanks are legal in file names and not in our folders.
-            stem = local[0].name.removesuffix(".gz").removesuffix(".tar").removesuffix(".tgz").removesuffix(".zip")
-            source += "@" + "".join(c if c.isalnum() or c in "._+-" else "_" for c in stem)
-        owner = owners.setdefault(source, (name, local, settings.identity()))
-        if owner[1:] != (local, settings.identity()):
+            stem = Path(places[0]).name.removesuffix(".gz").removesuffix(".tar").removesuffix(".tgz")
+            stem = "".join(c if c.isalnum() or c in "._+-" else "_" for c in stem.removesuffix(".zip"))
+            digest = hashlib.sha256("\0".join(places).encode(errors="surrogateescape")).hexdigest()[:8]
+            source += f"@{stem}-{digest}"
+        owner = owners.setdefault(source, (name, settings.identity()))
+        if owner[1] != settings.identity():
             raise UserError(
-                f"config: datasets.{owner[0]} and datasets.{name} would share the folder {source!r} but read different "
-                "files; rename one of the files"
+                f"config: datasets.{owner[0]} and datasets.{name} would share the folder {source!r} but read its "
+                "files in two ways; copy them, or define one of the two"
             )
         pack = f"{source}-{size}px"
         if settings.unreadable_share:

@@ -32,7 +32,7 @@ class Grid(Config):
                 filled(registry.load(registry.DATASETS[kind]).Settings, options, f"datasets.{name}"),
             )
         sizes = {name: self._pack_size(s) for name, (_, s) in settings.items()}
-        packs = pack_names({name: (s, sizes[name]) for name, (_, s) in settings.items()})
+        packs = pack_names({name: (s, sizes[name]) for name, (_, s) in settings.items()}, self.paths.data)
         datasets = {name: Dataset(name, kind, s, sizes[name], *packs[name]) for name, (kind, s) in settings.items()}
         for name, dataset in datasets.items():
             other = dataset.settings.evaluate_on

@@ -1,17 +1,13 @@
 """What a configuration asks for, as the rules and the report need it. No torch, no Snakemake."""
 
-import hashlib
 import re
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from sslbench.config.models import Config
-from sslbench.data.spec import DatasetSettings
 from sslbench.errors import UserError
 from sslbench.grid import random_init
 from sslbench.grid.cell import Cell, Dataset
-from sslbench.runtime.files import file_sha256
 from sslbench.store import code_check
 
 PRETRAIN_SCRIPT = "workflow/scripts/pretrain.py"
@@ -20,23 +16,6 @@ PRETRAIN_SCRIPT = "workflow/scripts/pretrain.py"
 def alternatives(names: Any) -> str:
     """A regular expression that matches exactly these names."""
     return "|".join(re.escape(str(name)) for name in names) or "(?!)"
-
-
-def listing_digest(folder: Path | None) -> str | None:
-    """A digest of the names and sizes below a folder of pictures, so that an added picture is noticed."""
-    if folder is None or not folder.is_dir():
-        return None
-    total = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            total.update(f"{path.relative_to(folder)}\0{path.stat().st_size}\0".encode(errors="surrogateescape"))
-    return total.hexdigest()
-
-
-def table_digest(settings: DatasetSettings) -> dict[str, str]:
-    """The content of the user's own table of labels, as an entry of a source's settings; {} where there is none."""
-    tables = [place for place in settings.read_from() if place not in (settings.archive, settings.path)]
-    return {"table": [file_sha256(table) if table.is_file() else None for table in tables]} if tables else {}
 
 
 class Plan:

@@ -126,7 +126,7 @@ def test_packing_again_replaces_the_pack_as_a_whole(tmp_path: Path) -> None:
     out = packed(settings, tmp_path)
     (out / "left-over").write_text("x")
     save(root / "cat" / "new.png", picture(77))
-    pack(settings, tmp_path / "sources" / "made" / "source.json", out, 8)
+    assert packed(settings, tmp_path) == out
     assert len(PackedSet.open(out, verify=True)) == 16
     assert not (out / "left-over").exists() and [p.name for p in out.parent.iterdir()] == ["made"]
 

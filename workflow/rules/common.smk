@@ -2,11 +2,13 @@
 
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 from sslbench import registry
 from sslbench.config.compute import RESOURCES
 from sslbench.config.evaluation import APART
+from sslbench.data.sources import content
 from sslbench.errors import UserError
 from sslbench.grid import cost
 from sslbench.grid import downstream_tasks as downstream
@@ -103,18 +105,19 @@ def layout_of(dataset):
     return f"{dataset.kind}={registry.DATASETS[dataset.kind]}"
 
 
-def local_source(wildcards):
-    """The user's own archive, so that another file under its name is noticed. A folder is listed in the settings."""
-    archive = PLAN.sources[wildcards.source].settings.archive
-    return [] if archive is None else str(archive)
+def say(line):
+    if workflow.is_main_process:
+        print(f"sslbench: {line}", file=sys.stderr)
 
 
+@cache
 def source_settings(source):
+    """What a source depends on: how it is read, and the name of what the user's own files hold."""
     dataset = PLAN.sources[source]
     return {
         "identity": dataset.settings.identity(),
-        "listing": planning.listing_digest(dataset.settings.path),
-    } | planning.table_digest(dataset.settings)
+        "listing": one_line(content.name, dataset.settings, DATA / "sources" / source, say),
+    }
 
 
 def pack_settings(pack):

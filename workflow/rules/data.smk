@@ -3,8 +3,6 @@
 
 rule fetch:
     """Download, draw or find one source, and believe it only after its hash."""
-    input:
-        local_source,
     output:
         f"{DATA}/sources/{{source}}/source.json",
     log:

@@ -10,6 +10,7 @@ Pictures may lie deeper than their class folder. Other files are passed over.
 
 from collections import Counter
 from pathlib import Path
+from typing import ClassVar
 
 from sslbench.data import splits
 from sslbench.data.layouts import split_names
@@ -28,6 +29,8 @@ from sslbench.errors import UserError
 
 
 class Settings(split_names.SplitSettings):
+    label_files: ClassVar[tuple[str, ...]] = ()  # folders say what images show
+
     def source(self) -> str:
         return "folder" + self.split_tag()
 

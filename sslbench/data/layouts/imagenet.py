@@ -10,7 +10,7 @@ names them. A test folder, whose labels were never published, is passed over.
 
 import csv
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from sslbench.data.layouts.tree import archives_hint, entries, is_picture, listing_of, pictures_below, top_folder
 from sslbench.data.spec import DatasetSettings, Listing, Record
@@ -23,6 +23,8 @@ PARTS = ("train", "val")  # one of them alone is no folder around the pictures (
 
 
 class Settings(DatasetSettings):
+    label_files: ClassVar[tuple[str, ...]] = (TITLES, SOLUTION)
+
     # 1.28 million pictures of 256 px take more than 300 GB as pixels.
     encoding: Literal["pixels", "jpeg"] = "jpeg"
 

@@ -6,7 +6,7 @@ The pictures stand behind a terms form and are never downloaded by the project.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -20,6 +20,8 @@ _FILES = ("images.txt", "image_class_labels.txt", "train_test_split.txt", "class
 
 
 class Settings(DatasetSettings):
+    label_files: ClassVar[tuple[str, ...]] = _FILES
+
     # official: 23,929 train and 24,633 test; per-class-80-20: 38,655 and 9,907, which the article's figures point to
     split: Literal["official", "per-class-80-20"] = "official"
     split_seed: Annotated[int, Field(ge=0)] = 0  # of per-class-80-20

@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from pydantic import model_validator
 
@@ -58,6 +58,8 @@ _NAMED = 3  # rows of a fault that are named
 
 
 class Settings(split_names.SplitSettings):
+    label_files: ClassVar[tuple[str, ...]] = ()  # beside the table, which is watched itself
+
     table: Path | None = None  # .csv, .tsv or .parquet; with archive: also the name of one inside it
     root: Path | None = None  # folder that the paths are relative to; null: the table's. With archive: one inside it
     # Names of columns; null: found by usual names; none: there is no such column, whatever is found.

@@ -22,7 +22,7 @@ from sslbench.data.layouts.tree import passed_over, top_folder
 from sslbench.data.pack import format as packformat
 from sslbench.data.pack.decode import FORMATS
 from sslbench.data.pack.workers import decoded
-from sslbench.data.sources import archives
+from sslbench.data.sources import archives, content
 from sslbench.data.sources.fetch import read_source
 from sslbench.data.spec import JPEG_BYTES_PER_PIXEL, DatasetSettings, Listing
 from sslbench.errors import UserError
@@ -43,11 +43,17 @@ def pack(
         pack_size: px, the shortest side of packed pictures; smaller ones are kept as they are.
         jobs: processes that decode.
 
-    Raises UserError where pictures, classes or disk space are missing, or more than ``settings.unreadable_share`` of
-    the pictures cannot be read. ``out`` is replaced as a whole, at the end; scratch files go whatever happens.
+    Raises UserError where pictures, classes or disk space are missing, a folder changed since it was fetched, or more
+    than ``settings.unreadable_share`` of the pictures cannot be read. ``out`` is replaced as a whole, at the end;
+    scratch files go whatever happens.
     """
     say = printer(progress)
     source, file = read_source(source_json)
+
+    def check() -> None:
+        if source["kind"] == "folder":
+            content.require_unchanged(settings, source_json.parent, source["sha256"])
+
     scratch = out.with_name(out.name + ".part")
     with one_line(out, "packing"), alone(scratch, say) as waited:
         if waited and _same(out, source_json.parent.name, settings, pack_size):
@@ -56,6 +62,7 @@ def pack(
             return
         try:
             _empty(scratch)  # of a run that was killed
+            check()
             layout = sys.modules[type(settings).__module__]
             unpacked = _unpacked(source, file, scratch, say)
             root = layout.base(unpacked, settings) if hasattr(layout, "base") else top_folder(unpacked)
@@ -67,6 +74,7 @@ def pack(
             made = scratch / "pack"
             made.mkdir()
             _write(settings, file, root, listing, made, source_json.parent.name, pack_size, jobs, say)
+            check()
             _publish(made, out)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)

@@ -1,14 +1,16 @@
 """Fetching a dataset: a download, a local archive, a folder used in place, or pictures that the project draws.
 
 Nothing is believed before it is verified, and ``source.json``, written last, says what was: ``source``, ``kind``
-("download", "archive", "folder" or "drawn"), ``file`` (an absolute path, or a name in the same folder), ``sha256``,
-``size`` in bytes, ``official`` (its checksum is the official one) and, where it was counted, ``unpacked`` in bytes.
+("download", "archive", "folder" or "drawn"), ``file`` (absolute, or relative to this folder), ``sha256`` (of a folder:
+over all its files, as content.py has it), ``size`` in bytes, ``official`` (its checksum is the official one) and, where
+it was counted, ``unpacked`` in bytes. It holds no times or inodes, so that equal content makes it equal.
 """
 
 import email.utils
 import hashlib
 import http.client
 import json
+import os
 import re
 import ssl
 import sys
@@ -18,7 +20,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from sslbench.data.sources import archives
+from sslbench.data.sources import archives, content
 from sslbench.data.spec import Archive, DatasetSettings
 from sslbench.errors import UserError
 from sslbench.runtime.files import DISK_FULL, alone, full_disk, one_line, require_space, write_json
@@ -54,9 +56,9 @@ def _fetch(settings: DatasetSettings, folder: Path, say: Callable[[str], None]) 
     folder.mkdir(parents=True, exist_ok=True)
     draw = getattr(sys.modules[type(settings).__module__], "draw", None)
     if settings.path is not None:
-        found = _in_place(settings.path)
+        found = _in_place(settings, folder, say)
     elif settings.archive is not None:
-        found = _local(settings.archive, settings.download(), say)
+        found = _local(settings, folder, say)
     elif draw is not None:
         file = folder / f"{settings.source()}.tar"
         draw(settings, file)
@@ -88,7 +90,8 @@ def read_source(source_json: Path) -> tuple[dict, Path]:
     return found, file
 
 
-def _in_place(path: Path) -> dict:
+def _in_place(settings: DatasetSettings, folder: Path, say: Callable[[str], None]) -> dict:
+    path = settings.path
     if not path.is_dir():
         raise UserError(
             f"path: {path} is no folder; name the folder that holds the pictures, or use archive: for a file"
@@ -99,10 +102,19 @@ def _in_place(path: Path) -> dict:
         raise UserError(f"path: {path} cannot be read: {error.strerror}") from error
     if empty:
         raise UserError(f"path: {path} is empty; name the folder that holds the pictures")
-    return {"kind": "folder", "file": str(path.resolve()), "sha256": None, "size": None, "official": False}
+    seen = content.look(settings, folder, say)
+    content.remember(folder, seen)
+    return {
+        "kind": "folder",
+        "file": _from(folder, path),
+        "sha256": seen.sha256,
+        "size": sum(entry[0] for entry in seen.files.values()),
+        "official": False,
+    }
 
 
-def _local(archive: Path, official: Archive | None, say: Callable[[str], None]) -> dict:
+def _local(settings: DatasetSettings, folder: Path, say: Callable[[str], None]) -> dict:
+    archive, official = settings.archive, settings.download()
     if not archive.is_file():
         raise UserError(
             f"archive: there is no file {archive}; check the path, which is relative to the working directory"
@@ -112,16 +124,26 @@ def _local(archive: Path, official: Archive | None, say: Callable[[str], None]) 
     fault = mismatch(archive, official) if same_size else None
     if fault:
         raise UserError(f"archive: {archive} has the official size but {fault}: it is damaged; get it anew")
+    seen = content.look(settings, folder, keep=False)  # a damaged one leaves nothing
     counted = archives.verify(archive)
     if not counted["files"]:
         raise UserError(f"archive: {archive} holds no files")
+    content.remember(folder, seen)
+    size, *_, sha256 = seen.files[archive.name]
     return {
         "kind": "archive",
-        "file": str(archive.resolve()),
-        **_fingerprint(archive),
+        "file": _from(folder, archive),
+        "sha256": sha256,
+        "size": size,
         "official": same_size,
         "unpacked": counted["unpacked"],
     }
+
+
+def _from(folder: Path, path: Path) -> str:
+    """``path`` as source.json in ``folder`` names it."""
+    where = content.place(path, folder)
+    return str(where) if where.is_absolute() else os.path.relpath(where, folder.resolve())
 
 
 def mismatch(file: Path, wanted: Archive) -> str | None:

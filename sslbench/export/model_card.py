@@ -224,7 +224,8 @@ def _limits(about: dict, files: Mapping[str, dict], config: dict) -> list[str]:
 def _origin(about: dict, files: Mapping[str, dict]) -> list[tuple[str, str]]:
     run, ledger = files["run"], files["ledger"]
     commit = str(ledger.get("commit") or "not known") + (" with changes" if ledger.get("clean") is False else "")
-    versions = ", ".join(f"{name} {value}" for name, value in run["versions"].items() if value and name != "views")
+    unnamed = ("views", "threads")
+    versions = ", ".join(f"{name} {value}" for name, value in run["versions"].items() if value and name not in unnamed)
     minutes = (ledger.get("seconds") or {}).get("total")
     rows = [
         ("digest of settings, code and data", run["digest"]),

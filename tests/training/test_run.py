@@ -229,7 +229,7 @@ def test_the_curve_has_the_schedules_rate_and_the_mean_of_each_part(small_pack, 
 
 
 def test_the_ledger_accounts_for_the_time_and_nothing_else_differs(small_pack, tmp_path):
-    files = run(cell("simclr"), small_pack, tmp_path)
+    files = run(cell("simclr"), small_pack, tmp_path, threads=2)
     ledger = json.loads(files["ledger.json"])
     seconds = ledger["seconds"]
     assert {"total", "setup", "data", "augment", "step", "evaluate", "publish", "other"} <= set(seconds)
@@ -240,6 +240,7 @@ def test_the_ledger_accounts_for_the_time_and_nothing_else_differs(small_pack, t
     assert ledger["peak_memory"]["rss_bytes"] > 1e8 and ledger["energy_joules"] is None
     run_json = json.loads(files["run.json"])
     assert run_json["settings"] == cell("simclr") and run_json["code"] == "code" and run_json["versions"]["torch"]
+    assert run_json["versions"]["threads"] == "2"  # which decides the last bits
     assert run_json["digest"] == next((tmp_path / ".store").iterdir()).name
 
 
@@ -258,9 +259,8 @@ def test_a_run_gone_on_with_by_other_versions_says_so_and_keeps_the_earlier_ones
 ):
     before = run(cell("simclr"), small_pack, tmp_path / "straight")
     with monkeypatch.context() as earlier:
-        earlier.setattr(
-            "sslbench.training.monitor.ledger.torch", SimpleNamespace(__version__="2.11.0", cuda=torch.cuda)
-        )
+        old = SimpleNamespace(__version__="2.11.0", cuda=torch.cuda, get_num_threads=torch.get_num_threads)
+        earlier.setattr("sslbench.training.monitor.ledger.torch", old)
         after_step(2, send(signal.SIGTERM))
         with pytest.raises(Interrupted):
             run(cell("simclr"), small_pack, tmp_path)

@@ -70,7 +70,8 @@ def warnings(shown: list[dict]) -> list[Block]:
 
 
 def versions(cell: dict) -> dict:
-    return cell["run"].get("versions") or {}
+    """Without the threads, which have a line of their own."""
+    return {name: found for name, found in (cell["run"].get("versions") or {}).items() if name != "threads"}
 
 
 def commit(cell: dict) -> str:

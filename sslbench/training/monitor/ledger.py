@@ -28,7 +28,7 @@ def now() -> str:
 
 def versions(device: Device) -> dict[str, str | None]:
     """Versions of Python and of the packages that decide results; None where one is not installed. ``views``: how they
-    are made on the device."""
+    are made on the device. ``threads``: torch's on a CPU, since their number decides the last bits."""
     found: dict[str, str | None] = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -36,7 +36,7 @@ def versions(device: Device) -> dict[str, str | None]:
         except PackageNotFoundError:
             found[package] = None
     found["views"] = crop_and_operations.version() if device.cuda else backend.version()
-    return found
+    return found if device.cuda else found | {"threads": str(torch.get_num_threads())}
 
 
 def commit() -> tuple[str | None, bool | None]:

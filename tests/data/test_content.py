@@ -372,3 +372,13 @@ def test_touched_images_are_packed_all_the_same(images: Images, tmp_path: Path) 
     os.utime(images.top / CAT)
     pack(images.settings, images.source / "source.json", tmp_path / "packed", 8)
     assert (tmp_path / "packed" / "manifest.json").is_file()
+
+
+def test_files_in_many_chunks_and_large_ones_are_hashed_as_one_by_one(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    for number in range(2 * content._CHUNK + 3):
+        (tmp_path / "cat" / f"{number}.png").write_bytes(bytes([number % 256]) * number)
+    (tmp_path / "cat" / "large.png").write_bytes(bytes(content._SMALL) + b"end")
+    files = content.look(settings_of("folder", path=tmp_path), tmp_path / "source").files
+    assert {name: entry[4] for name, entry in files.items()} == {name: hashed(tmp_path / name) for name in files}
+    assert len(files) == 2 * content._CHUNK + 4

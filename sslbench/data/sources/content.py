@@ -84,10 +84,7 @@ def _look(
     unread = [path for path in states if path not in known]
     if say and (size := sum(states[path][0] for path in unread)) > TOLD:
         say(f"{settings.read_from()[0]}: reading {len(unread):,} new or touched files ({size / 1e9:,.1f} GB)")
-    paths = list(_paths(settings, unread))
-    with ThreadPoolExecutor(_THREADS) as pool:
-        chunks = pool.map(_hashed, [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)])
-        hashes = dict(zip(unread, itertools.chain.from_iterable(chunks), strict=True))
+    hashes = dict(zip(unread, _hashes(list(_paths(settings, unread))), strict=True))
     files = {path: known.get(path) or [*state, hashes[path]] for path, state in states.items()}
     sha256 = _digest({path: entry[4] for path, entry in files.items()})
     seen = Seen(head["name"] if sha256 == head.get("sha256") else state, sha256, state, files)
@@ -155,8 +152,17 @@ def _paths(settings: DatasetSettings, names: list[str]) -> Iterator[Path]:
         yield top / below if top.is_dir() else top
 
 
-def _hashed(paths: list[Path]) -> list[str]:
-    return [_sha256(path) for path in paths]
+def _hashes(paths: list[Path]) -> list[str]:
+    chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
+    if len(chunks) < 2:  # one archive, say, which may take minutes: here Ctrl-C stops it
+        return [_sha256(path) for path in paths]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        try:
+            found = pool.map(lambda chunk: [_sha256(path) for path in chunk], chunks)
+            return list(itertools.chain.from_iterable(found))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C waits for no more than the chunks under way
+            raise
 
 
 def _sha256(path: Path) -> str:

@@ -10,11 +10,18 @@ from snakemake.utils import min_version
 
 min_version("9.10")
 
-
-configfile: "config.yaml"
-
-
 sys.path.insert(0, workflow.basedir)  # environments hold what sslbench imports, not sslbench itself
+
+
+include: "workflow/rules/document.smk"
+
+
+configfile: BASE
+
+
+if HERE:
+
+    configfile: HERE
 
 
 report: "workflow/report/workflow.rst"
@@ -51,6 +58,9 @@ rule all:
     default_target: True
     input:
         REPORT,
+
+
+include: "workflow/rules/targets.smk"
 
 
 onstart:

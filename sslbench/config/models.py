@@ -15,7 +15,7 @@ from sslbench.config.compute import Compute
 from sslbench.config.evaluation import Evaluation
 from sslbench.methods.spec import Preset
 from sslbench.nn import architectures
-from sslbench.settings import Name, Positive, Strict
+from sslbench.settings import LocalPath, Name, Positive, Strict
 
 
 class Block(Strict):
@@ -75,9 +75,18 @@ class Sweep(Strict):
 
 
 class Paths(Strict):
-    data: Path = Path("data")
-    results: Path = Path("results")
-    reports: Path = Path("reports")
+    data: LocalPath = Path("data")
+    results: LocalPath = Path("results")
+    reports: LocalPath = Path("reports")
+
+    @field_validator("*")
+    @classmethod
+    def _a_folder(cls, path: Path) -> Path:
+        if path.exists() and not path.is_dir():
+            raise ValueError("it is a file, and a folder belongs here")
+        if {"{", "}"} & set(str(path)):
+            raise ValueError("it holds { or }, which Snakemake takes for a wildcard")
+        return path
 
 
 class Config(Strict):

@@ -6,12 +6,20 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from sslbench.settings import Strict
+from sslbench.settings import LocalPath, Strict
 
 if TYPE_CHECKING:
     import numpy as np
 
 JPEG_BYTES_PER_PIXEL = 1  # about what photographs take at quality 95
+
+
+def instead(path: Path, wanted: str, other: str) -> str:
+    """That ``path`` is no ``wanted``: nothing, or what the ``other`` key takes."""
+    if not path.exists():
+        return f"there is no {wanted} {path}; give the path of one"
+    found = "folder" if path.is_dir() else "file"
+    return f"{path} is a {found}, and a {wanted} belongs here; give a {found} as {other}"
 
 
 class Archive(Strict):
@@ -35,8 +43,8 @@ class DatasetSettings(Strict):
     # How the names of files end that say what images show: they are content, as the images are.
     label_files: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".txt", ".parquet")
 
-    archive: Path | None = None  # a local archive in place of the download
-    path: Path | None = None  # a local folder in place of an archive
+    archive: LocalPath | None = None  # a local archive in place of the download
+    path: LocalPath | None = None  # a local folder in place of an archive
     pack_size: Annotated[int, Field(ge=8)] | None = None  # px, shortest side after packing; None: 8/7 of the input size
     unreadable_share: Annotated[float, Field(ge=0, lt=1)] = (
         0  # this share of pictures may be unreadable; they are left out
@@ -64,9 +72,9 @@ class DatasetSettings(Strict):
     def missing(self) -> str | None:
         """Which of the user's own files is not there, as ``key: what``; None where all are."""
         if self.archive is not None and not self.archive.is_file():
-            return f"archive: there is no file {self.archive}"
+            return f"archive: {instead(self.archive, 'file', 'path:')}"
         if self.path is not None and not self.path.is_dir():
-            return f"path: there is no folder {self.path}"
+            return f"path: {instead(self.path, 'folder', 'archive:')}"
         return None
 
     def source(self) -> str:

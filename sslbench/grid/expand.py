@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 
 from pydantic import BaseModel
 
@@ -17,6 +18,8 @@ from sslbench.grid.cell import Cell, Dataset, Model, Transform, pack_names
 from sslbench.methods.spec import MethodSettings
 from sslbench.transforms.spec import merge
 
+COLLECTED = "collected"  # beside the datasets' folders of results
+
 
 class Grid(Config):
     """A configuration with what it defines, each validated once, and its cells."""
@@ -26,6 +29,8 @@ class Grid(Config):
         """Every defined dataset, validated."""
         settings = {}
         for name, entry in self.datasets.items():
+            if name == COLLECTED:
+                raise UserError(f"config: datasets.{name} is the folder of the report's tables; choose another name")
             kind, options = _kind(entry, "kind", registry.DATASETS, f"datasets.{name}")
             settings[name] = (
                 kind,
@@ -79,6 +84,8 @@ class Grid(Config):
         """Every defined transform, validated."""
         transforms = {}
         for name, entry in self.transforms.items():
+            if name == "none":
+                raise UserError(f"config: transforms.{name} is what reference rows have; choose another name")
             kind, overrides = _kind(entry, "kind", registry.TRANSFORMS, f"transforms.{name}")
             settings = filled(registry.load(registry.TRANSFORMS[kind]).Settings, overrides, f"transforms.{name}")
             transforms[name] = Transform(name, kind, settings, overrides)
@@ -171,6 +178,8 @@ def load(raw: dict) -> Grid:
     """
     require_plain(raw)
     config = validated(Grid, raw, "")
+    for key in ("datasets", "models", "transforms"):
+        _require_apart(key, list(getattr(config, key)))
     config.cells()  # validates what the grid names
     for rule, job in config.compute.jobs.items():
         require_known(f"compute.jobs.{rule}.datasets", list(job.datasets), "dataset", config.all_datasets)
@@ -182,6 +191,15 @@ def load(raw: dict) -> Grid:
     if config.composition is not None:
         places(config.composition, config.all_transforms)
     return config
+
+
+def _require_apart(key: str, names: list[str]) -> None:
+    """Raise UserError where two names would be one folder, on a disk that does not distinguish case."""
+    first: dict[str, str] = {}
+    for name in names:
+        other = first.setdefault(name.casefold(), name)
+        if other != name and Path(__file__).with_name("EXPAND.PY").exists():
+            raise UserError(f"config: {key}.{other} and {key}.{name} are one folder on this disk; rename one of them")
 
 
 def parameter_of(transform: Transform, parameter: str) -> object:

@@ -40,7 +40,7 @@ class Plan:
             if (self.config.paths.data / "sources" / dataset.source / "source.json").exists():
                 continue  # it was read once; a report needs it no more
             if lacking := dataset.settings.missing():
-                raise UserError(f"config: datasets.{name}.{lacking}; give the path of one")
+                raise UserError(f"config: datasets.{name}.{lacking}")
 
     def _check_batches(self) -> None:
         # Seeds and transforms have no say in it.

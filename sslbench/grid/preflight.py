@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from sslbench import registry
 from sslbench.errors import UserError
@@ -33,6 +35,32 @@ def check_targets(plan: Plan, words: list[str]) -> None:
                 guess = registry.nearest(name, list(names))
                 raise UserError(f"{word}: no {what} is called {name!r}.{guess} If an overlay defines it, name it "
                                 "after the target: --configfile mine.yaml")  # fmt: skip
+
+
+def require_targets(targets: dict[str, str], words: Iterable[str], made: Callable[[str], bool]) -> list[str]:
+    """Lines on what is asked for by a name that a dataset and a rule share. Raises UserError for the first of ``words``
+    that no rule is called or makes.
+
+    Args:
+        targets: dataset -> the word that its cells are asked for by.
+        words: what Snakemake was asked for.
+        made: whether a rule is called so, or makes a file of that path.
+    """
+    for word in map(str, words):
+        if made(word) or (Path(word).exists() and not word.endswith((".yaml", ".yml"))):
+            continue
+        if word.endswith((".yaml", ".yml", ".json")) and "/seed" not in word:
+            raise UserError(f"{word}: a config file is named after --configfile: snakemake ... --configfile {word}")
+        guess = registry.nearest(word, [*targets, "all", "report_now"])
+        raise UserError(
+            f"{word}: no rule, dataset or result is called so.{guess} Datasets here: {', '.join(targets)}. If an "
+            "overlay defines it, name it after the target: --configfile mine.yaml"
+        )
+    return [
+        f"{word} is the name of a rule and of a dataset: this is the rule; the dataset is {targets[word]}"
+        for word in words
+        if targets.get(word, word) != word
+    ]
 
 
 def require_models(cells: list[Cell], devices: int = 1) -> None:

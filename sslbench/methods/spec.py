@@ -4,12 +4,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from sslbench.settings import Strict
+from sslbench.settings import Strict, either
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Width = Annotated[int, Field(ge=1)]  # of a layer
 Weight = Annotated[float, Field(ge=0)]  # of a term of a loss
 Temperature = Annotated[float, Field(gt=0)]
+Scaling = Annotated[bool | Literal["sqrt"], either("it is true, false or sqrt")]
 
 
 def _ordered(scale: tuple[float, float]) -> tuple[float, float]:
@@ -39,7 +40,7 @@ class Recipe(Strict):
     optimizer: Literal["sgd", "lars", "adam", "adamw"]
     base_lr: Annotated[float, Field(gt=0)]  # at 256 images a step
     base_lr_1d: Annotated[float, Field(gt=0)] | None = None  # of 1-D tensors; None: base_lr
-    scale_lr: bool | Literal["sqrt"] = True  # lr = base_lr * batch / 256, or times its root; False: base_lr as it is
+    scale_lr: Scaling = True  # lr = base_lr * batch / 256, or times its root; False: base_lr as it is
     weight_decay: Annotated[float, Field(ge=0)]
     weight_decay_end: Annotated[float, Field(ge=0)] | None = None  # cosine from weight_decay to it; None: constant
     decay_skips_1d: bool = False  # 1-D tensors have no weight decay

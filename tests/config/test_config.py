@@ -104,7 +104,7 @@ MISTAKES = {
     "unknown method": ({"models": {"x": {"method": "byoll"}}}, r"models\.x\.method: no method is called 'byoll'.*'byol'"),
     "unknown kind": ({"transforms": {"x": {"kind": "base"}}}, r"transforms\.x\.kind: no kind is called 'base'"),
     "no method": ({"models": {"x": {"alpha": 1}}}, r"models\.x says no `method`"),
-    "negative epochs": ({"training": {"epochs": -1}}, r"training\.epochs: -1 is not allowed: .*greater than or equal to 1"),
+    "negative epochs": ({"training": {"epochs": -1}}, r"training\.epochs: -1 is not allowed: give a number of at least 1"),
     "wrong type": ({"training": {"epochs": "many"}}, r"training\.epochs: 'many' is not allowed"),
     "unknown key": ({"training": {"epoch": 3}}, r"training\.epoch: there is no such key\. Did you mean 'epochs'\?"),
     "unknown top-level key": ({"trainig": {}}, r"trainig: there is no such key\. Did you mean 'training'\?"),

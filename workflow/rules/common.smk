@@ -1,15 +1,12 @@
 # The validated configuration, the cells of the grid, and what rules ask of them.
 
-import os
 import sys
 from functools import cache
-from pathlib import Path
 
 from sslbench import registry
 from sslbench.config.compute import RESOURCES
 from sslbench.config.evaluation import APART
 from sslbench.data.sources import content
-from sslbench.errors import UserError
 from sslbench.grid import cost
 from sslbench.grid import downstream_tasks as downstream
 from sslbench.grid import plan as planning
@@ -29,14 +26,6 @@ if workflow.is_main_process and (line := runlock.hold()):
     print(f"sslbench: {line}", file=sys.stderr)
 
 
-def one_line(function, *arguments):
-    """Call it; a user's mistake ends Snakemake with one line, which an exception of its own would frame in file names."""
-    try:
-        return function(*arguments)
-    except UserError as error:
-        sys.exit(f"sslbench: {error}")
-
-
 fingerprint.recall_parsed()
 CONFIG = one_line(load, config)
 PLAN = one_line(planning.Plan, CONFIG)
@@ -46,7 +35,6 @@ DATA, RESULTS = CONFIG.paths.data, CONFIG.paths.results
 CELL = f"{RESULTS}/{{dataset}}/{{model}}/{{transform}}/seed{{seed}}"
 REPORTS = CONFIG.paths.reports / CONFIG.name
 COLLECTED = RESULTS / "collected" / CONFIG.name
-OVERLAYS = [os.path.relpath(file) for file in workflow.configfiles if Path(file).name != "config.yaml"]
 GALLERY_DATASET = next((cell.dataset for cell in PLAN.runnable), next(iter(PLAN.datasets.values())))
 LABELS = {name: f"{{{name}}}" for name in ("model", "transform", "seed")}  # of a cell's files in `snakemake --report`
 PROBE_GROUP = "probe" if CONFIG.compute.grouped else None  # Snakemake ignores groups where it runs jobs itself

@@ -122,12 +122,3 @@ rule report_now:
         code="now",
     script:
         "../scripts/report_now.py"
-
-
-for DATASET in PLAN.datasets:
-
-    rule:
-        name:
-            DATASET
-        input:
-            lambda wc, name=DATASET: dataset_target(name),

@@ -24,8 +24,9 @@ from sslbench import registry
 from sslbench.data import splits
 from sslbench.data.layouts import split_names
 from sslbench.data.layouts.tree import SUFFIXES, is_picture, listing_of, top_folder
-from sslbench.data.spec import Listing, Record
+from sslbench.data.spec import Listing, Record, instead
 from sslbench.errors import UserError
+from sslbench.settings import LocalPath
 from sslbench.store.canonical_json import canonical
 
 # Of columns, in any case, with _ for blanks and dashes. An image's column may have several such: the first counts.
@@ -60,8 +61,10 @@ _NAMED = 3  # rows of a fault that are named
 class Settings(split_names.SplitSettings):
     label_files: ClassVar[tuple[str, ...]] = ()  # beside the table, which is watched itself
 
-    table: Path | None = None  # .csv, .tsv or .parquet; with archive: also the name of one inside it
-    root: Path | None = None  # folder that the paths are relative to; null: the table's. With archive: one inside it
+    table: LocalPath | None = None  # .csv, .tsv or .parquet; with archive: also the name of one inside it
+    root: LocalPath | None = (
+        None  # folder that the paths are relative to; null: the table's. With archive: one inside it
+    )
     # Names of columns; null: found by usual names; none: there is no such column, whatever is found.
     path_column: str | None = None
     label_column: str | None = None
@@ -99,7 +102,7 @@ class Settings(split_names.SplitSettings):
     def missing(self) -> str | None:
         own = self.table is not None and (self.archive is None or self.table.is_absolute())
         if own and not self.table.is_file():
-            return f"table: there is no file {self.table}"
+            return f"table: {instead(self.table, 'file', 'path:')}"
         found = super().missing()
         return found.replace("path:", "root:", 1) if found else None
 

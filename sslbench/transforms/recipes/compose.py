@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, SerializeAsAny, ValidationError, field_validator
 
 from sslbench import registry
+from sslbench.settings import words
 from sslbench.transforms.spec import Normalize, Operation, RandomResizedCrop, TransformSettings
 
 
@@ -42,7 +43,7 @@ def operation(entry: Any) -> Operation:
         if first["type"] == "extra_forbidden":
             guess = registry.nearest(key, known)
             raise ValueError(f"{entry['op']} has no {key!r}.{guess} Known: {', '.join(known)}") from None
-        raise ValueError(f"{key}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")) from None
+        raise ValueError(f"{key}: {words(first)}".removeprefix(": ")) from None
 
 
 class Settings(TransformSettings):

@@ -27,6 +27,7 @@ def examine(
     unreadable: Sequence[tuple[str, str]],
     split_sets: dict[str, Split],
     dark: Sequence[str] = (),
+    flat: Sequence[str] = (),
     passed_over: dict[str, int] | None = None,
     groups: np.ndarray | None = None,
 ) -> dict:
@@ -38,6 +39,7 @@ def examine(
         grey: how many are stored without colour.
         unreadable: (name, reason) of what was left out.
         dark: names of pictures 16 bits deep that use less than a sixteenth of their range.
+        flat: names of pictures that became one colour.
         passed_over: how many files were not taken for pictures of this dataset, by suffix.
         groups: int [N], of what has to stay on one side of a split.
     """
@@ -54,6 +56,7 @@ def examine(
         "grey": int(grey),
         "unreadable": [{"name": name, "reason": reason} for name, reason in unreadable],
         "dark": {"count": len(dark), "first": list(dark[:5])},
+        "flat": {"count": len(flat), "first": list(flat[:5])},
         "passed_over": passed_over or {},
         "look_alikes": look_alikes(classes),
         "splits": {
@@ -171,8 +174,8 @@ def describe(doctor: dict) -> list[str]:
 
 
 def warnings(doctor: dict) -> list[str]:
-    """What looks as if pictures were left out or read wrongly: files passed over, and 16-bit pictures almost
-    black, classes that look alike."""
+    """What looks as if images were left out or read wrongly: files passed over, 16-bit images almost black, images of
+    one colour, classes that look alike."""
     lines = []
     if others := doctor.get("passed_over"):
         count = sum(others.values())
@@ -188,6 +191,12 @@ def warnings(doctor: dict) -> list[str]:
         lines.append(
             f"{dark:,} 16-bit {what} less than a sixteenth of the range and come out black, e.g. "
             f"{doctor['dark']['first'][0]!r}: if they hold 12 bits or fewer, scale them up"
+        )
+    if flat := doctor.get("flat", {}).get("count"):
+        what = "image is" if flat == 1 else "images are"
+        lines.append(
+            f"{flat:,} {what} of one colour throughout, e.g. {doctor['flat']['first'][0]!r}: look at what is "
+            "transparent, or remove them"
         )
     return lines
 

@@ -3,12 +3,14 @@
 import errno
 import hashlib
 import io
+import struct
 import warnings
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, TiffImagePlugin
 
 # Set here, in every process that decodes: half a picture is no picture, whatever another library prefers.
 ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -20,6 +22,12 @@ _WANTED = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "J
 Image.init()
 FORMATS = tuple(name for name in _WANTED if name in Image.OPEN)  # AVIF depends on the version of Pillow
 JPEG_QUALITY = 95
+# Greys of a TIFF that Pillow reads where 0 is black, and not where 0 is white
+for _order, _bits, _mode in ((b"II", 12, ("I;16", "I;12")), (b"MM", 16, ("I;16B", "I;16B"))):
+    TiffImagePlugin.OPEN_INFO.setdefault((_order, 0, (1,), 1, (_bits,), ()), _mode)
+_PHOTOMETRIC, _BITS = 262, 258  # tags of TIFF
+_PNG = b"\x89PNG\r\n\x1a\n"
+_OF_PIXELS = {b"tRNS", b"acTL", b"fcTL", b"fdAT", b"eXIf"}  # chunks of a PNG that may be left out, and are not
 _PASSING = (errno.ENOENT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _GAP = 2.0  # JPEGs are decoded at a fraction that is still at least this many times the size wanted
 
@@ -32,6 +40,7 @@ class Decoded(NamedTuple):
     digest: bytes  # of the file's bytes, 16 bytes
     shape: tuple[int, int]  # height, width as packed
     dark: bool = False  # 16 bits deep, and uses less than a sixteenth of its range: 12 bits or fewer, perhaps
+    flat: bool = False  # one colour throughout
 
 
 def decode_file(file: Path, pack_size: int, encoding: str = "pixels") -> Decoded | str:
@@ -61,11 +70,42 @@ def decode(content: bytes, pack_size: int, encoding: str = "pixels") -> Decoded:
     """Decode, turn upright by EXIF, make RGB and shrink the shortest side to ``pack_size`` px; nothing is enlarged.
 
     Shrinking is Pillow's bilinear filter, which is antialiased: its support grows with the factor. Alpha is laid over
-    white; of 16 bits the upper byte is kept; colour profiles are ignored; of animations the first frame is taken.
+    white; of 16 bits the upper byte is kept; a TIFF's 0 is black or white as it says; texts and
+    profiles never make a picture unreadable; colour profiles are ignored; of animations the first frame is taken.
 
     With ``encoding`` jpeg the result is a JPEG: the file itself where it is a baseline one, RGB, upright and no larger
     than that, else one made of the result at quality 95.
     """
+    try:
+        return _decode(content, pack_size, encoding)
+    except Exception:
+        lean = _without_metadata(content)
+        if lean is None:
+            raise
+        digest = hashlib.blake2b(content, digest_size=16).digest()
+        return _decode(lean, pack_size, encoding)._replace(digest=digest)
+
+
+def _without_metadata(content: bytes) -> bytes | None:
+    """A PNG without the chunks that no pixel depends on: long or damaged texts and profiles, which Pillow refuses. None
+    where there are none, or it is no PNG."""
+    if not content.startswith(_PNG):
+        return None
+    kept, place = [_PNG], len(_PNG)
+    while place + 12 <= len(content):
+        (length,) = struct.unpack_from(">I", content, place)
+        chunk = content[place : place + 12 + length]
+        kind = chunk[4:8]
+        critical = not kind[0] & 0x20
+        sound = len(chunk) == 12 + length and zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:])
+        if critical or (kind in _OF_PIXELS and sound):
+            kept.append(chunk)
+        place += 12 + length
+    lean = b"".join(kept)
+    return lean if len(lean) < len(content) else None
+
+
+def _decode(content: bytes, pack_size: int, encoding: str) -> Decoded:
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
         deep = _is_deep(image)
         if image.format == "TIFF":
@@ -87,12 +127,13 @@ def decode(content: bytes, pack_size: int, encoding: str = "pixels") -> Decoded:
             rgb = rgb.transpose(upright)
             if upright in _SIDEWAYS:
                 height, width = width, height
+        flat = all(low == high for low, high in rgb.getextrema())
         pixels = np.asarray(rgb)  # while the file is open: a picture that needed no change is read only now
         shape = pixels.shape[:2]
         if encoding == "jpeg":
             kept = rgb is image and image.format == "JPEG" and not image.info.get("progressive")
             pixels = np.frombuffer(content if kept else _jpeg(rgb), dtype=np.uint8)
-    return Decoded(pixels, height, width, grey, hashlib.blake2b(content, digest_size=16).digest(), shape, dark)
+    return Decoded(pixels, height, width, grey, hashlib.blake2b(content, digest_size=16).digest(), shape, dark, flat)
 
 
 def _jpeg(rgb: Image.Image) -> bytes:
@@ -130,6 +171,8 @@ def _rgb(image: Image.Image) -> Image.Image:
         raise ValueError("holds 32-bit floats, whose range is not stated; store it as 8 or 16 bits")
     if image.mode.startswith("I"):  # greys; Pillow's own conversion would cut them off at 255
         values = np.asarray(image).astype(np.int64)
+        if image.mode != "I" and image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == 0:  # 0 is white
+            values = (1 << image.tag_v2[_BITS][0]) - 1 - values
         low, high = int(values.min()), int(values.max())
         if low < 0 or high > 65535:
             raise ValueError(

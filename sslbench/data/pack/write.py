@@ -144,6 +144,7 @@ class _Found:
     digests: list[bytes] = field(default_factory=list)
     grey: int = 0
     dark: list[str] = field(default_factory=list)  # names
+    flat: list[str] = field(default_factory=list)
     unreadable: list[tuple[str, str]] = field(default_factory=list)  # name, reason
     sha256: "hashlib._Hash" = field(default_factory=packformat.begin)
 
@@ -194,6 +195,7 @@ def _write(
         unreadable=found.unreadable,
         split_sets=split_sets,
         dark=found.dark,
+        flat=found.flat,
         passed_over=passed_over(root, [record.path for record in listing.records]),
         groups=groups,
     )
@@ -252,6 +254,7 @@ def _write_pixels(
                 found.digests.append(one.digest)
                 found.grey += one.grey
                 found.dark += [names[position]] * one.dark
+                found.flat += [names[position]] * one.flat
                 blocks.append(np.ascontiguousarray(one.pixels).data)
             written = writer.submit(pixels.writelines, blocks)
             for block in blocks:

@@ -41,6 +41,17 @@ def one_line(folder: Path, doing: str) -> Iterator[None]:
         ) from error
 
 
+def from_others(path: Path) -> str | None:
+    """Why another user may have written what is at ``path``, or None; root is trusted. OSError where nothing is there.
+
+    Of a file both it and its folder have to be asked about: who may write the folder may replace the file.
+    """
+    found = path.stat()
+    if found.st_uid not in (os.geteuid(), 0):
+        return f"{path} belongs to another user"
+    return f"{path} may be written by other users (chmod go-w)" if found.st_mode & 0o022 else None
+
+
 def file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

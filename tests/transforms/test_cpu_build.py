@@ -1,5 +1,6 @@
 """The compiled library: kept, rebuilt where it is damaged, and done without where there is no compiler."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from sslbench.errors import UserError
+from sslbench.runtime import files
 from sslbench.store.code_fingerprint import ROOT
 from sslbench.transforms.cpu import backend, build, selftest
 
@@ -64,7 +66,7 @@ def compiled(tmp_path_factory) -> Path:
         patch.delenv("CC", raising=False)
         patch.setattr(build, "FLAGS", QUICK)
         backend.configure("native")
-        return build._folder()
+        return build._folder()[0]
 
 
 @pytest.fixture
@@ -164,6 +166,47 @@ def test_a_folder_that_cannot_be_written_is_done_without(cache, tmp_path, monkey
     (tmp_path / "a file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a file"))
     assert "compiled in" in backend.configure("native")
+
+
+@COMPILES
+@pytest.mark.parametrize("mode", [0o777, 0o775, 0o1777])
+def test_a_cache_that_others_may_write_is_not_loaded_from(cache, kept, mode):
+    kept.unlink()  # the file that this process has mapped stays whole
+    kept.write_bytes(b"planted")
+    kept.with_suffix(".sha256").write_text(hashlib.sha256(b"planted").hexdigest())
+    cache.chmod(mode)
+    line = backend.configure("native")
+    assert "compiled in" in line and "\n" not in line
+    assert line.endswith(f"the kept library was not used, since {cache} may be written by other users (chmod go-w)")
+    assert kept.read_bytes() == b"planted"  # what was made lies elsewhere
+
+
+@COMPILES
+@pytest.mark.parametrize("suffix", [".so", ".sha256"])
+def test_a_file_that_others_may_write_is_replaced_by_a_private_one(cache, kept, suffix):
+    kept.with_suffix(suffix).chmod(0o666)
+    line = backend.configure("native")
+    assert "compiled in" in line and "may be written by other users" in line
+    assert {path.stat().st_mode & 0o077 for path in cache.iterdir()} == {0}
+    assert "not used" not in backend.configure("native")
+
+
+@COMPILES
+def test_what_another_user_owns_is_not_loaded(cache, kept, monkeypatch):
+    if os.getuid() == 0:
+        os.chown(kept, 12345, -1)
+    else:  # whoever is not root gives nothing away
+        monkeypatch.setattr(files.os, "geteuid", lambda: os.getuid() + 1)
+    assert f"since {kept if os.getuid() == 0 else cache} belongs to another user" in backend.configure("native")
+
+
+def test_new_caches_are_private_whatever_umask_says(cache):
+    before = os.umask(0)
+    try:
+        assert build._folder() == (cache, "")
+    finally:
+        os.umask(before)
+    assert cache.stat().st_mode & 0o077 == 0
 
 
 @COMPILES

@@ -36,7 +36,8 @@ def configure(mode: Mode) -> str:
     found = native()
     if found:
         took = f", compiled in {found.seconds:.1f} s" if found.seconds else ""
-        return f"views: native ({found.compiler}{took})"
+        why = f"; the kept library was not used, since {found.distrusted}" if found.distrusted else ""
+        return f"views: native ({found.compiler}{took}){why}"
     if mode == "native":
         raise UserError(f"compute.views is 'native', but {_state.reason}; install a C compiler, or choose 'auto'")
     return f"views: made by torch's operations, which are slower, since {_state.reason}"

@@ -2,7 +2,8 @@
 
 It lies in $XDG_CACHE_HOME/sslbench (~/.cache/sslbench), under a name that depends on the source, the flags, the
 compiler and the processor: machines that share a home do not mix theirs up. Beside it lies the SHA-256 of the file
-that passed its check (selftest.py); a file without that sum, or of another, is built again.
+that passed its check (selftest.py); a file without that sum, or of another, is built again. What another user owns or
+may write is not loaded: whoever made the library could do what this user can.
 """
 
 import atexit
@@ -17,8 +18,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from sslbench.runtime.files import from_others
 
 SOURCES = Path(__file__).parent  # views.c and what it includes
 COMPILERS = ("cc", "gcc", "clang")  # tried in this order where $CC names none
@@ -43,11 +46,13 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True)
 class Native:
-    """A loaded library. ``compiler``: its name and version; ``seconds`` that compiling took, 0 where it was kept."""
+    """A loaded library. ``compiler``: its name and version; ``seconds`` that compiling took, 0 where it was kept;
+    ``distrusted``: why a kept one was not used, where another user could have written it."""
 
     functions: ctypes.CDLL
     compiler: str
     seconds: float
+    distrusted: str = ""
 
 
 def load(verify: Callable[[Native], str | None]) -> Native:
@@ -64,14 +69,16 @@ def load(verify: Callable[[Native], str | None]) -> Native:
     sources = [path.read_bytes() for path in sorted(SOURCES.glob("*.[ch]"))]
     parts = (*sources, *(part.encode() for part in (*command, *FLAGS, banner, _processor())))
     key = hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
-    folder = _folder()
+    folder, distrusted = _folder()
     kept, passed = folder / f"views-{key}.so", folder / f"views-{key}.sha256"
     try:
-        if passed.read_text() == hashlib.sha256(kept.read_bytes()).hexdigest():
-            return Native(_open(kept), compiler, 0.0)
+        why = from_others(kept) or from_others(passed)
+        distrusted = distrusted or why or ""
+        if why is None and passed.read_text() == hashlib.sha256(kept.read_bytes()).hexdigest():
+            return Native(_open(kept), compiler, 0.0, distrusted)
     except OSError:
         pass  # never built here, or no library: build it
-    return _build(command, compiler, kept, passed, verify)
+    return replace(_build(command, compiler, kept, passed, verify), distrusted=distrusted)
 
 
 def _build(
@@ -89,6 +96,8 @@ def _build(
             raise Unavailable(f"what {compiler} compiled does not load ({error})") from error
         if wrong := verify(opened):
             raise Unavailable(f"what {compiler} compiled disagrees with torch's operations ({wrong})")
+        fresh.chmod(0o700)  # whatever umask says
+        mark.chmod(0o600)
         fresh.replace(kept)
         mark.replace(passed)
     return opened
@@ -137,16 +146,17 @@ def _processor() -> str:
     return "\n".join([platform.machine(), *lines])
 
 
-def _folder() -> Path:
-    """Where libraries are kept; a folder of this process where that cannot be written."""
-    base = os.environ.get("XDG_CACHE_HOME")
+def _folder() -> tuple[Path, str]:
+    """Where libraries are kept; a folder of this process where that cannot be written, or may be by others, and why."""
+    base, distrusted = os.environ.get("XDG_CACHE_HOME"), None
     try:
         folder = (Path(base) if base else Path("~/.cache").expanduser()) / "sslbench"
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK | os.X_OK):
-            return folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        distrusted = from_others(folder)
+        if distrusted is None and os.access(folder, os.W_OK | os.X_OK):
+            return folder, ""
     except (OSError, RuntimeError):  # read-only, or a user without a home
         pass
     folder = Path(tempfile.mkdtemp(prefix="sslbench-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    return folder, distrusted or ""

@@ -21,6 +21,7 @@ from sslbench.export import model_card, onnx
 from sslbench.export.metadata import MARK
 from sslbench.nn.backbone import Backbone
 from sslbench.nn.threads import using
+from sslbench.runtime.text import visible
 from sslbench.store.canonical_json import document
 from sslbench.transforms.spec import Normalize
 
@@ -59,7 +60,7 @@ def export(
     log(f"model.onnx: {'not checked, there is no onnxruntime' if checked is None else f'deviates by {checked:.1e}'}")
     _written(Path(outputs["weights"]), lambda path: shutil.copyfile(cell["backbone"], path))
     _written(Path(outputs["config"]), lambda path: path.write_bytes(document(config)))
-    text = model_card.write(dict(about), read, config, facts)
+    text = visible(model_card.write(dict(about), read, config, facts))
     _written(Path(outputs["card"]), lambda path: path.write_text(text, encoding="utf-8", newline="\n"))
 
 

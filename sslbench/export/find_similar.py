@@ -29,6 +29,7 @@ from sslbench.data.pack.decode import decode_file
 from sslbench.data.pack.read import Pictures
 from sslbench.errors import UserError
 from sslbench.evaluation.embed import loaded
+from sslbench.runtime.text import visible
 from sslbench.transforms.pipeline import center_view
 from sslbench.transforms.spec import Normalize
 
@@ -156,6 +157,7 @@ def decoded(path: Path, embedder: Embedder) -> Tensor | str:
 def strip(folder: Path, query: Path, found: list[Neighbour]) -> str:
     """One HTML page that refers to nothing outside: the query, then its neighbours with their cosines."""
     figures = [(str(query), "the query", query), *((n.name, f"{n.cosine:.3f}", folder / n.name) for n in found)]
+    figures = [(visible(name), told, path) for name, told, path in figures]
     items = "\n".join(
         f'<figure><img src="data:image/webp;base64,{_thumbnail(path)}" alt="{html.escape(name)}">'
         f"<figcaption>{html.escape(told)}<br>{html.escape(name)}</figcaption></figure>"
@@ -165,7 +167,9 @@ def strip(folder: Path, query: Path, found: list[Neighbour]) -> str:
         "body{font:14px system-ui;margin:2rem}div{display:flex;flex-wrap:wrap;gap:1rem}"
         "figure{margin:0;width:160px;overflow-wrap:anywhere}figure:first-child img{outline:3px solid #36c}"
     )
-    head = f'<meta charset="utf-8"><title>Neighbours of {html.escape(query.name)}</title><style>{style}</style>'
+    head = (
+        f'<meta charset="utf-8"><title>Neighbours of {html.escape(visible(query.name))}</title><style>{style}</style>'
+    )
     return f"<!doctype html>\n<html lang=en>{head}\n<div>\n{items}\n</div>\n</html>\n"
 
 
@@ -195,12 +199,12 @@ def _run(options: argparse.Namespace) -> None:
     beside = folder.absolute().parent / f"{folder.absolute().name}.{embedder.digest[:12]}.neighbours.safetensors"
     index = embed_folder(embedder, folder, options.index or beside, lambda line: print(line, file=sys.stderr))
     for name, why in index.unread.items():
-        print(f"left out: {name}: {why}", file=sys.stderr)
+        print(f"left out: {visible(name)}: {why}", file=sys.stderr)
     query, name, feature = _query(embedder, index, folder, options.query)
     found = nearest(index, feature, options.k, name)
-    print(f"query   {name or query}")
+    print(f"query   {visible(str(name or query))}")
     for rank, neighbour in enumerate(found, start=1):
-        print(f"{rank:>3}  {neighbour.cosine:+.3f}  {neighbour.name}")
+        print(f"{rank:>3}  {neighbour.cosine:+.3f}  {visible(neighbour.name)}")
     if options.html:
         try:
             options.html.write_text(strip(folder, query, found), encoding="utf-8")

@@ -10,6 +10,7 @@ from typing import TextIO
 
 from sslbench.errors import REFUSED, UserError, cure
 from sslbench.runtime.interrupts import Terminated, interrupts_remembered, stop_if_interrupted
+from sslbench.runtime.text import visible
 
 
 class _Log:
@@ -20,7 +21,7 @@ class _Log:
 
     def write(self, text: str) -> int:
         with contextlib.suppress(OSError):
-            self.file.write(text)
+            self.file.write(visible(text))
             self.file.flush()
         return len(text)
 

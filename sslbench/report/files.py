@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sslbench.errors import UserError
 from sslbench.runtime.files import write_whole
+from sslbench.runtime.text import visible
 
 _KEYS = {"collect": {"format", "cells", "datasets"}, "album": {"format", "packs", "datasets"}}  # of what rules write
 
@@ -40,8 +41,7 @@ def write_text(path: Path, text: str) -> None:
 
 def drawable(text: str) -> str:
     """``text`` as XML and UTF-8 can hold it: vl-convert ends the process where a label has anything else."""
-    whole = text.encode("utf-8", "backslashreplace").decode()
-    return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]", "\ufffd", whole)
+    return re.sub("[\ufffe\uffff]", "\ufffd", visible(text))
 
 
 def slug(*names: str) -> str:

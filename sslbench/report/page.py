@@ -28,6 +28,7 @@ from sslbench.report.sections import (
 )
 from sslbench.report.sections.summary import answer
 from sslbench.report.wording import Labels
+from sslbench.runtime.text import visible
 
 _MEMORY = (
     "Minutes are those of pretraining, from the ledger. GB are 10⁹ bytes: peak memory that torch allocated on the GPU, "
@@ -143,6 +144,7 @@ def html(page: Page) -> str:
         autoescape=True,
         undefined=StrictUndefined,
         keep_trailing_newline=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,
     )
     numbers = itertools.count(1)
     environment.filters["css"] = css_text

@@ -26,6 +26,12 @@ CLASSES = {
     "combining": "e\u0301te\u0301",
     "right to left": "\u05e9\u05dc\u05d5\u05dd",
     "turned round": "safe\u202egpj.exe",
+    "turned round and back": "\u2067a\u2069\u061cb",
+    "of no width": "ca\u200bt\ufeff\xad",
+    "formula": "=1+1",
+    "sum": "+1+1",
+    "at": "@SUM(A1)",
+    "tagged": "cat\U000e0041",
     "wide": "漢字 \U0001f99c",
     "dash": "-rf",
     "markup": "<script>alert(1)<",
@@ -65,7 +71,8 @@ class Texts(HTMLParser):
 
 def readable(name: str) -> str:
     """A name as a reader sees it: blanks run together, and what is no text escaped."""
-    return " ".join(name.encode("utf-8", "backslashreplace").decode().split())
+    shown = (c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in name)
+    return " ".join("".join(shown).split())
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +123,8 @@ def test_the_report_shows_them_as_text_in_both_forms(pack: Path, tmp_path: Path)
     labels = numpy.arange(100) % len(CLASSES)
     tree.finish(tree.cell("nette", "simclr", "baseline"), numpy.arange(100) < 70, labels, classes=len(CLASSES))
     page, text = tree.pages()
+    hidden = {c for name in CLASSES.values() for c in name if not c.isprintable()} - {"\n", "\t"}
+    assert len(hidden) > 6 and not hidden & set(page + text)
     found = Texts(page)
     shown = " ".join(" ".join(found.texts).split())
     assert not found.tags & {"iframe", "object", "link", "form", "base"}

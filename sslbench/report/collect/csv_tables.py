@@ -9,6 +9,7 @@ import io
 from sslbench.report import studies
 from sslbench.report.protocols import PROTOCOL
 from sslbench.report.sections import downstream
+from sslbench.runtime.text import csv_value
 
 _NAMES = ("dataset", "evaluated_on", "model", "method", "family", "transform", "seed", "kind")
 _HEALTH = ("verdict", "channel_std", "effective_rank", "rank_share", "features")
@@ -73,12 +74,13 @@ def entries(report: dict) -> list[dict]:
 
 
 def text(rows: list[dict]) -> str:
-    """Comma-separated values with a header. What is not known is empty; numbers round-trip exactly."""
+    """Comma-separated values with a header. What is not known is empty; numbers round-trip exactly; a text that a
+    spreadsheet would compute begins with an apostrophe."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     out = io.StringIO()
     writer = csv.DictWriter(out, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: "" if value != value else value for key, value in row.items()} for row in rows)
+    writer.writerows({key: "" if value != value else csv_value(value) for key, value in row.items()} for row in rows)
     return out.getvalue()
 
 

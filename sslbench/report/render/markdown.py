@@ -4,6 +4,7 @@ import functools
 import re
 
 from sslbench.report.blocks import Block, Cell, Page, Row, Span, Table, Text, spans, still
+from sslbench.runtime.text import visible
 
 # A backslash before any of these makes it a plain character; < > and & become entities, since HTML passes through.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]|~#$@])")
@@ -29,7 +30,7 @@ def write(page: Page, charts: str = "charts") -> str:
 
 def escape(text: str) -> str:
     """Plain text as Markdown that shows exactly it, on one line."""
-    flat = " ".join(str(text).split())
+    flat = visible(" ".join(str(text).split()))
     entities = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     marked = _SPECIAL.sub(r"\\\1", entities)
     # At the start of a line these would open a list or a heading; a bare address would become a link.
@@ -62,7 +63,7 @@ def _span(span: Span, in_table: bool) -> str:
 
 def _code(text: str) -> str:
     """Inline code, by a fence longer than any run of backticks inside."""
-    flat = " ".join(text.split())
+    flat = visible(" ".join(text.split()))
     if not flat:
         return ""
     fence = "`" * (max((len(run) for run in re.findall(r"`+", flat)), default=0) + 1)
@@ -175,7 +176,7 @@ def _files(files: Block) -> list[str]:
 
 def _fenced(code: Block) -> list[str]:
     fence = "`" * max(3, max((len(run) for run in re.findall(r"`+", code.text)), default=0) + 1)
-    return [fence, code.text, fence]
+    return [fence, visible(code.text), fence]
 
 
 def _folded(folded: Block, charts: str) -> list[str]:

@@ -1,5 +1,6 @@
 # The validated configuration, the cells of the grid, and what rules ask of them.
 
+import os
 import sys
 from functools import cache
 
@@ -150,3 +151,9 @@ def asked(name, dataset_of=lambda wildcards: wildcards.dataset, devices=lambda w
 def dataset_target(name):
     """All finished cells of one dataset. Where its archive is missing, fetch answers with how to get it."""
     return finished(PLAN.of_dataset(name))
+
+
+def made(word):
+    """Whether a rule is called so, or makes a file of that path."""
+    path = word if os.path.isabs(word) else os.path.relpath(word)  # as Snakemake looks for it
+    return workflow.is_rule(word) or any(rule.is_producer(path) for rule in workflow.rules)

@@ -19,7 +19,7 @@ def one_line(function, *arguments):
 
 # The grid beside the Snakefile, wherever Snakemake was started; a config.yaml of that folder is laid over it.
 BASE = os.path.relpath(Path(workflow.basedir, "config.yaml"))
-HERE = "config.yaml" if BASE != "config.yaml" and Path("config.yaml").is_file() else ""
+HERE = "config.yaml" if Path("config.yaml").is_file() and Path("config.yaml").resolve() != Path(BASE).resolve() else ""
 NAMED = [os.path.relpath(file) for file in workflow.overwrite_configfiles]
 OVERLAYS = [file for file in NAMED if file not in (BASE, HERE)]
 

@@ -19,10 +19,6 @@ for DATASET in PLAN.datasets:
             lambda wc, name=DATASET: dataset_target(name),
 
 
-def made(word):
-    return workflow.is_rule(word) or any(rule.is_producer(word) for rule in workflow.rules)
-
-
 # Snakemake itself would say that no rule produces a word, and not why. It hands the words on only after this file.
 if workflow.is_main_process and workflow.modifier.is_main_snakefile() and "snakemake" in sys.argv[0]:
     for line in one_line(require_targets, TARGETS, get_argument_parser().parse_known_args()[0].targets, made):

@@ -229,6 +229,7 @@ def test_what_pixels_depend_on_is_kept_where_a_text_is_left_out() -> None:
     assert found.tolist() == [[[255] * 3, [9] * 3]]
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 @pytest.mark.parametrize("form", ["JPEG", "WEBP", "TIFF"])
 def test_nor_do_long_or_broken_blocks_in_other_formats(form: str) -> None:
     options = {"lossless": True} if form == "WEBP" else {}

@@ -6,8 +6,8 @@ import pytest
 import timm
 from timm.models._registry import _deprecated_models
 
-from sslbench.config import models as config
 from sslbench.errors import UserError
+from sslbench.grid.expand import load
 from sslbench.nn import architectures
 from tests.config.test_config import changed
 
@@ -82,6 +82,6 @@ def test_a_config_that_names_weights_ends_in_one_line_with_its_key(training, say
     else:
         raw = changed(training=training)
     with pytest.raises(UserError) as error:
-        config.load(raw)
+        load(raw)
     assert str(error.value).startswith(f"config: {'models.mine.' if of_a_model else ''}training.{says}")
     assert "\n" not in str(error.value)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sslbench.config.validation import filled
 from sslbench.data import doctor, splits
 from sslbench.data.layouts import folder
 from sslbench.data.layouts.split_names import SPELLINGS
@@ -123,8 +124,10 @@ def test_split_none_takes_folders_of_these_names_as_classes(tmp_path) -> None:
     "value", [{"train": "a"}, {"test": "a", "val": "b"}, {"train": "a", "test": "a"}, "some", {"x": "y"}]
 )
 def test_a_split_that_says_nothing_is_refused(value) -> None:
-    with pytest.raises(ValueError, match="split"):
-        settings_of("folder", split=value)
+    with pytest.raises(UserError) as error:
+        filled(folder.Settings, {"split": value}, "datasets.mine")
+    assert str(error.value).startswith("config: datasets.mine") and "train" in str(error.value)
+    assert "Input should" not in str(error.value)
 
 
 def test_another_split_is_another_pack_and_none_keeps_todays_name() -> None:

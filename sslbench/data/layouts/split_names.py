@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from sslbench.data import splits
 from sslbench.data.spec import DatasetSettings, Listing
 from sslbench.errors import UserError
+from sslbench.settings import either
 from sslbench.store.canonical_json import canonical
 
 SPELLINGS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
@@ -27,7 +28,10 @@ class SplitSettings(DatasetSettings):
     split_seed: Annotated[int, Field(ge=0)] = 0  # chooses which
     # Which folder (of a table: which value) is train, val or test, e.g. {train: training, test: holdout}; none: no
     # folder is a split; null: by their usual names.
-    split: dict[Role, Annotated[str, Field(min_length=1)]] | Literal["none"] | None = None
+    split: Annotated[
+        dict[Role, Annotated[str, Field(min_length=1)]] | Literal["none"] | None,
+        either("write which is train, val or test, such as {train: training, test: holdout}, or none"),
+    ] = None
 
     @field_validator("split", mode="before")
     @classmethod

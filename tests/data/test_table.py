@@ -310,7 +310,7 @@ def test_settings_that_name_no_one_table_are_refused(values) -> None:
 
 def test_a_missing_table_or_root_is_named_by_the_key_that_was_written(tmp_path) -> None:
     chosen = settings_of("table", table=tmp_path / "t.csv", root=tmp_path / "no")
-    assert chosen.missing() == f"table: there is no file {tmp_path / 't.csv'}"
+    assert chosen.missing() == f"table: there is no file {tmp_path / 't.csv'}; give the path of one"
     (tmp_path / "t.csv").write_text("x")
-    assert chosen.missing() == f"root: there is no folder {tmp_path / 'no'}"
+    assert chosen.missing() == f"root: there is no folder {tmp_path / 'no'}; give the path of one"
     assert settings_of("table", table=tmp_path / "t.csv").missing() is None

@@ -314,3 +314,9 @@ def test_a_missing_table_or_root_is_named_by_the_key_that_was_written(tmp_path) 
     (tmp_path / "t.csv").write_text("x")
     assert chosen.missing() == f"root: there is no folder {tmp_path / 'no'}; give the path of one"
     assert settings_of("table", table=tmp_path / "t.csv").missing() is None
+
+
+def test_a_table_in_the_home_folder_is_found_with_its_images(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    chosen = settings_of("table", table="~/t.csv")
+    assert (chosen.table, chosen.path) == (tmp_path / "t.csv", tmp_path)

@@ -78,7 +78,7 @@ class Settings(split_names.SplitSettings):
         """``path`` is the folder of the images: ``root``, or the table's own."""
         if not isinstance(values, dict) or values.get("archive") or not isinstance(values.get("table"), (str, Path)):
             return values
-        root = values.get("root") or values.get("path") or Path(values["table"]).parent
+        root = values.get("root") or values.get("path") or str(Path(values["table"]).parent)
         if values.get("path") not in (None, root):
             raise ValueError("root and path are two folders of the images: give root")
         return values | {"path": root}

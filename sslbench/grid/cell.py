@@ -14,7 +14,7 @@ from sslbench import registry
 from sslbench.config.models import Training
 from sslbench.data.sources import content
 from sslbench.data.spec import DatasetSettings
-from sslbench.errors import UserError
+from sslbench.errors import UserError, about
 from sslbench.grid import random_init
 from sslbench.methods.spec import MethodFacts, MethodSettings
 from sslbench.store import code_check
@@ -36,6 +36,21 @@ class Dataset:
         """True where only the user can supply the pictures, and has not."""
         local = self.settings.archive or self.settings.path
         return local is None and self.settings.download() is None and not self.settings.drawn
+
+    @cached_property
+    def counts(self) -> tuple[int, int] | None:
+        """Training and test images: as published, or as the user's own folder has them. None where neither is known.
+
+        Raises UserError where the folder cannot be read as training and test images.
+        """
+        if self.settings.path is None or not self.settings.path.is_dir():
+            return self.settings.known_counts()
+        try:
+            from sslbench.data.pack.write import count  # where Snakemake has an environment of its own, jobs say it
+        except ImportError:
+            return self.settings.known_counts()
+        with about(f"datasets.{self.name}"):
+            return count(self.settings)
 
     @cached_property
     def read(self) -> dict:

@@ -101,13 +101,12 @@ def stop_tuning_without_gpu(config: Config, count: int) -> None:
 
 def train_pictures(dataset: Dataset) -> int | None:
     """How many pictures one epoch has, where that is known without them."""
-    counts = dataset.settings.known_counts()
-    return counts and counts[0]
+    return dataset.counts and dataset.counts[0]
 
 
 def disk_bytes(dataset: Dataset) -> float | None:
     """Archive and pack together; pictures are taken to be 4:3."""
-    counts = dataset.settings.known_counts()
+    counts = dataset.counts
     if counts is None:
         return None
     archive = dataset.settings.download()

@@ -1,6 +1,7 @@
 """What a configuration asks for, as the rules and the report need it. No torch, no Snakemake."""
 
 import re
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
@@ -43,24 +44,13 @@ class Plan:
                 raise UserError(f"config: datasets.{name}.{lacking}")
 
     def _check_batches(self) -> None:
-        # Seeds and transforms have no say in it.
-        pairs = {(cell.dataset.name, cell.model.name): cell for cell in self.cells if cell.transform}
-        for cell in pairs.values():
-            counts = cell.dataset.settings.known_counts()
-            batch = cell.model.training.batch_size
-            if counts and batch > counts[0]:
-                raise UserError(
-                    f"config: training.batch_size is {batch}, but {cell.dataset.name} has {counts[0]} training "
-                    "pictures; choose a batch of at most that"
-                )
-            if counts and (fault := cell.model.settings.fault(counts[0])):
-                raise UserError(f"config: models.{cell.model.name} on {cell.dataset.name}: {fault}")
-            training = cell.model.training
-            steps = training.epochs * (counts[0] // batch) if counts else None
-            idle = cell.model.settings.without_effect(training.epochs, steps, batch // training.accumulate)
-            # A default's is noted by the job.
-            for option in (name for name in idle if _says(cell.model.overrides, name)):
-                raise UserError(f"config: models.{cell.model.name}.{option} on {cell.dataset.name}: {idle[option]}")
+        for cell in self.trained_pairs(self.cells):
+            check_batch(cell, cell.dataset.settings.known_counts())
+
+    @staticmethod
+    def trained_pairs(cells: list[Cell]) -> Iterable[Cell]:
+        """One trained cell of each dataset and model: seeds and transforms have no say in batches."""
+        return {(cell.dataset.name, cell.model.name): cell for cell in cells if cell.transform}.values()
 
     def cell(self, dataset: str, model: str, transform: str, seed: int) -> Cell:
         """The cell of these names, in the grid or not."""
@@ -115,6 +105,24 @@ class Plan:
     def operations(self) -> list[str]:
         """Every operation that the grid uses, as sources.operations has it."""
         return code_check.operations(branch for branches in self.gallery().values() for branch in branches)
+
+
+def check_batch(cell: Cell, counts: tuple[int, int] | None) -> None:
+    """Raise UserError where a cell's batch or options do not suit its number of training images, as far as known."""
+    training, dataset = cell.model.training, cell.dataset.name
+    batch = training.batch_size
+    if counts and batch > counts[0]:
+        raise UserError(
+            f"config: training.batch_size is {batch}, but {dataset} has {counts[0]} training pictures; choose a batch "
+            "of at most that"
+        )
+    if counts and (fault := cell.model.settings.fault(counts[0])):
+        raise UserError(f"config: models.{cell.model.name} on {dataset}: {fault}")
+    steps = training.epochs * (counts[0] // batch) if counts else None
+    idle = cell.model.settings.without_effect(training.epochs, steps, batch // training.accumulate)
+    # A default's is noted by the job.
+    for option in (name for name in idle if _says(cell.model.overrides, name)):
+        raise UserError(f"config: models.{cell.model.name}.{option} on {dataset}: {idle[option]}")
 
 
 def _says(entry: dict, option: str) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from sslbench import registry
 from sslbench.errors import UserError
 from sslbench.grid.cell import Cell
-from sslbench.grid.plan import Plan
+from sslbench.grid.plan import Plan, check_batch
 from sslbench.store.canonical_json import canonical
 from sslbench.store.code_fingerprint import ROOT
 
@@ -61,6 +61,27 @@ def require_targets(targets: dict[str, str], words: Iterable[str], made: Callabl
         for word in words
         if targets.get(word, word) != word
     ]
+
+
+LEFT_OUT = 0.1  # share of training images that fill no batch, from which a line says so
+
+
+def check_images(plan: Plan) -> list[str]:
+    """Notes on the user's own folders that unfinished cells train on, by the names of their images alone.
+
+    Raises UserError where a folder cannot be read as training and test images, or its training images are too few.
+    """
+    waiting = [c for c in plan.runnable if c.dataset.settings.path and not (c.folder / "run.json").exists()]
+    notes = {}
+    for cell in plan.trained_pairs(waiting):
+        counts, batch = cell.dataset.counts, cell.model.training.batch_size
+        check_batch(cell, counts)
+        if counts and (rest := counts[0] % batch) >= LEFT_OUT * counts[0]:
+            notes[cell.dataset.name, batch] = (
+                f"datasets.{cell.dataset.name}: {rest} of {counts[0]} training images ({rest / counts[0]:.0%}), others "
+                f"in each epoch, fill no batch of {batch}; another training.batch_size leaves out fewer"
+            )
+    return list(notes.values())
 
 
 def require_models(cells: list[Cell], devices: int = 1) -> None:

@@ -63,9 +63,8 @@ def pack(
         try:
             _empty(scratch)  # of a run that was killed
             check()
-            layout = sys.modules[type(settings).__module__]
             unpacked = _unpacked(source, file, scratch, say)
-            root = layout.base(unpacked, settings) if hasattr(layout, "base") else top_folder(unpacked)
+            root = _base(settings, unpacked)
             listing = _scan(settings, root, scratch / "unpacked", file)
             for note in listing.notes:
                 say(note.replace(str(scratch / "unpacked"), str(file)))
@@ -102,6 +101,26 @@ def _unpacked(source: dict, file: Path, scratch: Path, say: Callable[[str], None
     say(f"unpacking {file.name}")
     archives.extract(file, scratch / "unpacked")
     return scratch / "unpacked"
+
+
+def count(settings: DatasetSettings) -> tuple[int, int]:
+    """Training and test images in the user's own folder, by their names alone.
+
+    Raises UserError where ``pack`` would, as far as that can be known without decoding.
+    """
+    root = _base(settings, settings.path)
+    listing = _scan(settings, root, settings.path, settings.path)
+    everything = list(range(len(listing.records)))
+    labels, groups = listing.labels(everything), listing.group_numbers(everything)
+    names = [record.path for record in listing.records]
+    stored = _remap(listing, everything, labels, names, groups)
+    split = splits.resolve(settings.split_name(), stored, labels, names, groups)
+    return len(split["train"]), len(split["test"])
+
+
+def _base(settings: DatasetSettings, unpacked: Path) -> Path:
+    layout = sys.modules[type(settings).__module__]
+    return layout.base(unpacked, settings) if hasattr(layout, "base") else top_folder(unpacked)
 
 
 def _scan(settings: DatasetSettings, root: Path, unpacked: Path, file: Path) -> Listing:

@@ -47,11 +47,13 @@ class Finished(Project):
     def move(self, old: str, new: str) -> None:
         """Move a module of sslbench/ and rewrite its imports."""
         (self.folder / old).rename(self.folder / new)
-        (package, was), (other, name) = (Path(path).with_suffix("").parts[-2:] for path in (old, new))
+        (package, was), (other, name) = (
+            Path(path).with_suffix("").as_posix().replace("/", ".").rsplit(".", 1) for path in (old, new)
+        )
         for file in [*self.folder.rglob("*.py"), *self.folder.rglob("*.smk")]:
             text = file.read_text()
-            text = re.sub(rf"\bfrom {package} import {was}\b", f"from sslbench.{other} import {name} as {was}", text)
-            file.write_text(re.sub(rf"\b{package}\.{was}\b", f"sslbench.{other}.{name}", text))
+            text = re.sub(rf"\bfrom {package} import {was}\b", f"from {other} import {name} as {was}", text)
+            file.write_text(re.sub(rf"\b{package}\.{was}\b", f"{other}.{name}", text))
 
     def configure(self, **changes) -> None:
         """Change config.yaml, as a user would: ``a__b=1`` sets a.b. The overlay stays."""

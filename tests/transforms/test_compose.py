@@ -68,7 +68,7 @@ MISTAKES = {
                           r"Did you mean 'sobel'\? Known: random_resized_crop, "),
     "unknown parameter": ([{"op": "color_jitter", "strenght": 1}],
                           r"operations\.0: .*color_jitter has no 'strenght'\. Did you mean 'strength'\? Known: p, bright"),
-    "out of range": ([{"op": "cutout", "share": 1.5}], r"operations\.0: .*: share: .*less than or equal to 1"),
+    "out of range": ([{"op": "cutout", "share": 1.5}], r"operations\.0: .*: share: .*at most 1"),
     "two values that do not fit": ([{"op": "gaussian_noise", "sigmas": [0.2, 0.1]}], r"operations\.0: .*lowest, highest"),
     "no operation": ([{"p": 1}], r"operations\.0: \{'p': 1\} is not allowed: an operation is written \{op:"),
     "a name alone": (["sobel"], r"operations\.0: 'sobel' is not allowed"),

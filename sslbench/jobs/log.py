@@ -62,6 +62,7 @@ def job_log(path: str | Path) -> Iterator[TextIO]:
             except Exception:
                 stop_if_interrupted()
                 raise
+            stop_if_interrupted()  # where a library swallowed it
     except UserError as error:
         raise _ended(log, str(error), 1) from error
     except Terminated as error:

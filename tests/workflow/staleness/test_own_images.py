@@ -17,6 +17,7 @@ GRID = {
     "grid": [{"datasets": ["mine"], "models": ["simclr"], "transforms": ["simclr"]}],
     "datasets": {"mine": {"kind": "folder", "path": "pets", "pack_size": 32}},
     "references": {"random": False, "supervised": []},
+    "training": {"batch_size": 4},
     "compute": {"allow_cpu": True, "device": "cpu"},
 }
 PICTURE = "pets/cat/0 of cat.png"

@@ -77,7 +77,7 @@ def scan(root: Path, settings: Settings) -> Listing:
     if roles:
         found = _own_split(root, prefix, roles, settings)
         return found._replace(
-            notes=(f"{root}: {split_names.told({name: role for role, name in roles.items()}, 'folder')}",)
+            notes=(f"{root}: {split_names.described({name: role for role, name in roles.items()}, 'folder')}",)
         )
     if settings.split is None:
         _refuse_splits_in_classes(folders)

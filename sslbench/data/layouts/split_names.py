@@ -108,7 +108,7 @@ def assign(names: Iterable[str], settings: SplitSettings, where: str, what: str)
     return found
 
 
-def told(roles: dict[str, str], what: str) -> str:
+def described(roles: dict[str, str], what: str) -> str:
     """For the log: which folder or value (keys) was read as what."""
     named = {role: [name for name, its in roles.items() if its == role] for role in SPELLINGS}
     return ", ".join(f"{what} {_listed(n)} read as {role} ({_USE[role]})" for role, n in named.items() if n)

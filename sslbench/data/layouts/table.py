@@ -199,7 +199,7 @@ def _parquet(file: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     try:
         found = pyarrow.parquet.read_table(file)
     except pyarrow.ArrowException as error:
-        raise UserError(f"{file}: is no sound Parquet file ({error}); write it anew") from error
+        raise UserError(f"{file}: is no sound Parquet file ({error}); write it again") from error
     columns = [[_as_text(value) for value in column.to_pylist()] for column in found.columns]
     return list(found.column_names), enumerate(map(list, zip(*columns, strict=True)), start=1)
 
@@ -219,7 +219,7 @@ def _text(file: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
     except csv.Error as error:
-        raise UserError(f"{file}: is no sound CSV file ({error}); save it anew") from error
+        raise UserError(f"{file}: is no sound CSV file ({error}); save it again") from error
     above = next((i for i, row in enumerate(rows) if any(cell.strip() for cell in row)), None)
     if above is None:
         raise UserError(f"{file}: is empty; write a header and one row per image")
@@ -406,7 +406,7 @@ def _notes(file: Path, columns: dict[str, str | None], roles: dict[str, str], be
     if columns["fold"] is not None:
         notes.append(f"{file}: column {columns['fold']!r} is not used: folds are not read yet")
     if roles:
-        notes.append(f"{file}: {split_names.told(roles, 'value')}")
+        notes.append(f"{file}: {split_names.described(roles, 'value')}")
     if columns["group"] is not None and not roles:
         notes.append(f"{file}: images of one {columns['group']!r} stay on one side of the split")
     if beside:

@@ -65,7 +65,7 @@ def pack(
             check()
             unpacked = _unpacked(source, file, scratch, say)
             root = _base(settings, unpacked)
-            listing = _scan(settings, root, scratch / "unpacked", file)
+            listing, _ = _scan(settings, root, scratch / "unpacked", file)
             for note in listing.notes:
                 say(note.replace(str(scratch / "unpacked"), str(file)))
             needed = _MARGIN * _pack_bytes(root, listing, pack_size, settings.encoding)
@@ -108,13 +108,7 @@ def count(settings: DatasetSettings) -> tuple[int, int]:
 
     Raises UserError where ``pack`` would, as far as that can be known without decoding.
     """
-    root = _base(settings, settings.path)
-    listing = _scan(settings, root, settings.path, settings.path)
-    everything = list(range(len(listing.records)))
-    labels, groups = listing.labels(everything), listing.group_numbers(everything)
-    names = [record.path for record in listing.records]
-    stored = _remap(listing, everything, labels, names, groups)
-    split = splits.resolve(settings.split_name(), stored, labels, names, groups)
+    _, split = _scan(settings, _base(settings, settings.path), settings.path, settings.path)
     return len(split["train"]), len(split["test"])
 
 
@@ -123,7 +117,8 @@ def _base(settings: DatasetSettings, unpacked: Path) -> Path:
     return layout.base(unpacked, settings) if hasattr(layout, "base") else top_folder(unpacked)
 
 
-def _scan(settings: DatasetSettings, root: Path, unpacked: Path, file: Path) -> Listing:
+def _scan(settings: DatasetSettings, root: Path, unpacked: Path, file: Path) -> tuple[Listing, splits.Split]:
+    """The images below ``root``, and the split that the settings ask for."""
     try:
         listing = sys.modules[type(settings).__module__].scan(root, settings)
     except UserError as error:  # speak of the archive: the scratch folder is about to go
@@ -133,9 +128,9 @@ def _scan(settings: DatasetSettings, root: Path, unpacked: Path, file: Path) -> 
     everything = list(range(len(listing.records)))
     labels, groups = listing.labels(everything), listing.group_numbers(everything)
     names = [record.path for record in listing.records]
+    split_sets = _remap(listing, everything, labels, names, groups)
     # Before hours of decoding, and again after it, for what was left out.
-    _check(settings, file, listing, labels, names, groups, _remap(listing, everything, labels, names, groups))
-    return listing
+    return listing, _check(settings, file, listing, labels, names, groups, split_sets)
 
 
 def _pack_bytes(root: Path, listing: Listing, pack_size: int, encoding: str) -> float:
@@ -329,7 +324,8 @@ def _check(
     names: list[str],
     groups: np.ndarray | None,
     split_sets: dict[str, splits.Split],
-) -> None:
+) -> splits.Split:
+    """The split that the settings ask for. Raises UserError where it, or a class, cannot be used."""
     for label, name in enumerate(listing.classes):
         if not (labels == label).any():
             raise UserError(f"{file}: class {name!r} has no readable pictures; add some, or remove the class")
@@ -343,6 +339,7 @@ def _check(
             f"{file}: {fault}, and a probe tells classes apart: give every class a folder of its own, name a table of "
             "labels (kind: table), or set labelled: false to be measured without any (docs/your-own-images.md)"
         )
+    return split
 
 
 def _alike(classes: list[str]) -> str:

@@ -3,12 +3,16 @@
 import os
 import sys
 from functools import cache
+from pathlib import Path
+
+from snakemake.io import _IOFile
 
 from sslbench import registry
 from sslbench.config.compute import RESOURCES
 from sslbench.config.evaluation import APART
 from sslbench.data.sources import content
 from sslbench.grid import cost
+from sslbench.grid import finished as finished_cells
 from sslbench.grid import downstream_tasks as downstream
 from sslbench.grid import plan as planning
 from sslbench.grid.cell import encoding
@@ -78,6 +82,35 @@ def collected():
     """What the report is made of. A function, so that a job on a cluster, which asks for one cell, need not list all."""
     curves = [f"{cell.folder}/curve.csv" for cell in PLAN.runnable]
     return finished(PLAN.runnable) + curves + [f"{DATA}/packed/{pack}/doctor.json" for pack in PLAN.used_packs]
+
+
+FORCED = {}  # folder of a cell -> what of its results is not as asked today
+
+
+def compared(path, content, **expected):
+    """Have a result made anew that Snakemake has no record of, where what it says of itself is not what is asked.
+
+    Called as an input of the rule that makes it, of each job that Snakemake looks at; adds no file.
+    """
+    if not workflow.is_main_process or not path.exists() or workflow.persistence.metadata(_IOFile(str(path), None)):
+        return []
+    said = finished_cells.read(path)
+    if keys := finished_cells.changed_keys(expected, said, said, content) if said else [f"{path.name} cannot be read"]:
+        FORCED.setdefault(path.parent, ", ".join(keys))
+        workflow.dag.forcefiles.add(str(path))
+    return []
+
+
+def compared_run(wildcards):
+    cell = cell_of(wildcards)
+    content = finished_cells.read(Path(manifest(cell.dataset))).get("content_sha256")
+    code = code_digest(*cell.code_roots, planning.PRETRAIN_SCRIPT)
+    return compared(cell.folder / "run.json", content, settings=cell.settings, code=code)
+
+
+def compared_probe(wildcards):
+    expected = CONFIG.evaluation.model_dump(mode="json", exclude=set(APART))
+    return compared(cell_of(wildcards).folder / "linear.json", None, evaluation=expected)
 
 
 def looked():

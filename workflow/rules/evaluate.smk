@@ -34,6 +34,7 @@ rule evaluate:
         test=rules.embed.output.test,
         run=rules.pretrain.output.run,
         curve=rules.pretrain.output.curve,
+        compared=compared_probe,
     output:
         linear=report(
             f"{CELL}/linear.json",

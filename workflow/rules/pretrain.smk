@@ -5,6 +5,7 @@ rule pretrain:
     """Train one cell of the grid; resumes from its own checkpoint after a crash."""
     input:
         lambda wc: manifest(cell_of(wc).dataset),
+        compared=compared_run,
     output:
         backbone=f"{CELL}/backbone.safetensors",
         run=f"{CELL}/run.json",

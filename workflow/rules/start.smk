@@ -1,7 +1,10 @@
 # Before the first job: what stops a run early, and what spares its jobs time. After the last: what to look at.
 
+import atexit
 import os
 import sys
+from collections import Counter
+from contextlib import suppress
 
 from sslbench.grid import cost
 from sslbench.grid import commands as command
@@ -13,14 +16,25 @@ from sslbench.store import code_fingerprint as fingerprint
 def to_run(name):
     """The jobs ahead of the rule that is called ``name`` here; a parent workflow may call it otherwise, or leave it out."""
     ours = getattr(rules, name).rule if rules.has(name) else None
-    return [job for job in workflow.dag.needrun_jobs() if job.rule is ours]
+    return [job for job in workflow.dag.jobs if job.rule is ours and workflow.dag.needrun(job)]
 
 
 def start():
     """What comes before the first job, by onstart: the checks, and what spares the jobs time."""
     check_start()
-    fingerprint.keep_parsed()
+    say_ahead()
     share_imports()
+
+
+def say_ahead():
+    """What Snakemake's own reasons leave unsaid, also at the end of a dry run."""
+    fingerprint.keep_parsed()
+    for keys, count in Counter(FORCED.values()).items():
+        say(f"{count} cells that .snakemake has no record of are made anew, for they differ from the config: {keys}")
+    cells = [cell_of(job.wildcards) for job in to_run("pretrain")]
+    code = [(cell, code_digest(*cell.code_roots, planning.PRETRAIN_SCRIPT), manifest(cell.dataset)) for cell in cells]
+    if kept := finished_cells.in_store(code, RESULTS / ".store"):
+        say(f"{kept} of {len(cells)} cells to pretrain are linked from the store: nothing is trained for them")
 
 
 def start_below_a_parent(workflow):
@@ -69,6 +83,13 @@ def check_start():
             one_line(cost.stop_cluster_without_gpu, CONFIG, "finetune", tuned)
 
 
+def say_ahead_of_a_dry_run():
+    """Snakemake calls no hook of ours in a dry run; a process that stopped before its jobs were known says nothing."""
+    with suppress(Exception):
+        if workflow.dryrun and len(workflow.dag):
+            say_ahead()
+
+
 def share_imports():
     """Let the jobs that need torch find this process, where they run below it and there are several."""
     names = ("pretrain", "embed", "evaluate", "look", *downstream.FILES)
@@ -102,3 +123,7 @@ def check_before_environments(workflow):
         cells = [cell for cell in PLAN.runnable if cell.transform and not (cell.folder / "run.json").exists()]
         if cells:
             one_line(cost.stop_without_gpu, CONFIG, cells)
+
+
+if workflow.is_main_process:
+    atexit.register(say_ahead_of_a_dry_run)

@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 
 from sslbench.config.evaluation import FILES
+from sslbench.grid.finished import changed_keys
 from sslbench.report.collect.job_logs import FEATURES, RESULTS, Stage, error_line, last_line
 from sslbench.report.files import read_json
-from sslbench.report.wording import split_words
 
 CURVE_POINTS = 60  # of a learning curve on the page
 _MOST_HEADER = 10_000_000  # bytes of a features file's header
@@ -45,25 +45,11 @@ def read_cell(cell: dict, folder: Path, waits_for: Stage | None, data: dict, jud
         if error := error_line(waits_for.log):
             return found | {"status": "failed", "why": f"{waits_for.undone}: {error}", "log": error}
         return found | {"status": "missing", "why": waits_for.undone}
-    found["changed"] = changed_keys(cell["expected"], found, data)
+    found["changed"] = changed_keys(cell["expected"], found["run"], found["linear"] or {}, data.get("content_sha256"))
     found["changed"] += _judged_otherwise(features_origin(folder / FEATURES[1]), judged)
     if found["changed"]:
         found |= {"status": "stale", "why": f"not today's: {', '.join(found['changed'])} changed since"}
     return found
-
-
-def changed_keys(expected: dict, found: dict, data: dict) -> list[str]:
-    """Dotted keys in which a finished cell differs from what the plan asks today, and both values if short."""
-    run, linear = found["run"], found["linear"] or {}
-    keys = _differences(run.get("settings", {}), expected.get("settings", {}))
-    if "code" in expected and run.get("code") != expected["code"]:
-        keys.append("code")
-    known, used = data.get("content_sha256"), (run.get("data") or {}).get("content_sha256")
-    if known and used and known != used:
-        keys.append("data")
-    if "evaluation" in expected and "evaluation" in linear:
-        keys += [f"evaluation.{key}" for key in _differences(linear["evaluation"], expected["evaluation"])]
-    return keys
 
 
 def _judged_otherwise(origin: dict, judged: dict) -> list[str]:
@@ -112,25 +98,6 @@ def read_curve(path: Path) -> dict[str, list[float | None]]:
 def loss_parts(curve: dict) -> list[str]:
     """Names of the loss parts among a curve's columns."""
     return [name for name in curve if name not in _NOT_PARTS and not name.startswith(_MEASURED)]
-
-
-def _differences(then: object, today: object, prefix: str = "") -> list[str]:
-    """Dotted keys of the leaves in which two nested dicts differ."""
-    if isinstance(then, dict) and isinstance(today, dict):
-        keys = sorted(then.keys() | today.keys())
-        nested = (
-            _differences(then.get(k), today.get(k), f"{prefix}{k}.") if k in then and k in today else [f"{prefix}{k}"]
-            for k in keys
-        )
-        return [key for found in nested for key in found]
-    return [] if then == today else [_described(prefix.removesuffix("."), then, today)]
-
-
-def _described(key: str, then: object, today: object) -> str:
-    if key == "dataset.split":
-        return f"{key} ({split_words(str(then))} then, {split_words(str(today))} today)"
-    texts = [json.dumps(value, ensure_ascii=False) for value in (then, today)]
-    return f"{key} ({texts[0]} then, {texts[1]} today)" if max(map(len, texts)) <= 24 else key
 
 
 def _number(text: str | None) -> float | None:

@@ -1,0 +1,49 @@
+"""A finished grid whose .snakemake is lost: what its results say of themselves decides."""
+
+import re
+import shutil
+
+import pytest
+
+from tests.workflow.staleness.small_grid import Finished
+from tests.workflow.tiny_grid import TINY
+
+EPOCHS = {"training": TINY["training"] | {"epochs": 2}}
+
+
+@pytest.fixture
+def copied(finished, tmp_path) -> Finished:
+    copy = Finished(tmp_path / "copy")
+    shutil.copytree(finished.folder, copy.folder, ignore=shutil.ignore_patterns(".snakemake"))
+    copy.overlay(TINY)
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("change", "rules", "said"),
+    [
+        ({}, {}, None),
+        (EPOCHS, {"pretrain": 5, "evaluate": 5}, r"5 cells .* train\.epochs \(1 then, 2 today\)"),
+        (
+            {"evaluation": {"knn": {"k": [3]}}},
+            {"evaluate": 6},
+            r"6 cells .* evaluation\.knn\.k \(\[20, 200\] then, \[3\] ",
+        ),
+    ],
+    ids=["nothing changed", "the epochs", "the probe's neighbours"],
+)
+def test_a_result_without_a_record_is_made_anew_where_it_is_not_what_is_asked(copied, change, rules, said):
+    copied.overlay(TINY | change)
+    done = copied.snakemake("-n")
+    counts = {rule: int(count) for rule, count in re.findall(r"^(pretrain|evaluate) +(\d+)$", done.stdout, re.M)}
+    assert counts == rules, done.stdout + done.stderr
+    lines = re.findall(r"^sslbench: (.*)", done.stderr, re.M)
+    assert re.search(said, "\n".join(lines)) if said else not lines
+
+
+def test_a_dry_run_says_what_the_store_holds(copied):
+    for folder in ("reports", "results/collected", "results/drawn"):
+        shutil.rmtree(copied.folder / folder)
+    assert "6 of 6 cells to pretrain are linked from the store" in copied.snakemake("-n").stderr
+    copied.overlay(TINY | EPOCHS)
+    assert "1 of 6 cells to pretrain are linked from the store" in copied.snakemake("-n").stderr  # the random row

@@ -10,6 +10,7 @@ from sslbench.errors import UserError
 from sslbench.grid import random_init
 from sslbench.grid.cell import Cell, Dataset
 from sslbench.store import code_check
+from sslbench.store.canonical_json import canonical
 
 PRETRAIN_SCRIPT = "workflow/scripts/pretrain.py"
 
@@ -48,7 +49,7 @@ class Plan:
             check_batch(cell, cell.dataset.settings.known_counts())
 
     @staticmethod
-    def trained_pairs(cells: list[Cell]) -> Iterable[Cell]:
+    def trained_pairs(cells: Iterable[Cell]) -> Iterable[Cell]:
         """One trained cell of each dataset and model: seeds and transforms have no say in batches."""
         return {(cell.dataset.name, cell.model.name): cell for cell in cells if cell.transform}.values()
 
@@ -68,6 +69,17 @@ class Plan:
     def runnable(self) -> list[Cell]:
         """The cells whose pictures can be had."""
         return [cell for cell in self.cells if not self.set_aside(cell)]
+
+    @property
+    def waiting(self) -> list[Cell]:
+        """The runnable cells that were never trained."""
+        return [cell for cell in self.runnable if not (cell.folder / "run.json").exists()]
+
+    @property
+    def waiting_backbones(self) -> Iterable[Cell]:
+        """One of the cells that were never trained for each backbone."""
+        trained = (cell for cell in self.waiting if cell.transform)
+        return {canonical([cell.settings["backbone"], cell.settings["input_size"]]): cell for cell in trained}.values()
 
     @property
     def used_packs(self) -> list[str]:

@@ -1,5 +1,7 @@
 """What is checked before the first job, beyond what the configuration says of itself. No torch in this process."""
 
+import contextlib
+import hashlib
 import importlib.util
 import json
 import os
@@ -7,14 +9,16 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from importlib.metadata import version
 from pathlib import Path
 
 from sslbench import registry
 from sslbench.errors import UserError
 from sslbench.grid.cell import Cell
 from sslbench.grid.plan import Plan, check_batch
+from sslbench.runtime.files import user_cache
 from sslbench.store.canonical_json import canonical
-from sslbench.store.code_fingerprint import ROOT
+from sslbench.store.code_fingerprint import ROOT, code_digest
 
 
 def check_targets(plan: Plan, words: list[str]) -> None:
@@ -71,9 +75,8 @@ def check_images(plan: Plan) -> list[str]:
 
     Raises UserError where a folder cannot be read as training and test images, or its training images are too few.
     """
-    waiting = [c for c in plan.runnable if c.dataset.settings.path and not (c.folder / "run.json").exists()]
     notes = {}
-    for cell in plan.trained_pairs(waiting):
+    for cell in plan.trained_pairs(cell for cell in plan.waiting if cell.dataset.settings.path):
         counts, batch = cell.dataset.counts, cell.model.training.batch_size
         check_batch(cell, counts)
         if counts and (rest := counts[0] % batch) >= LEFT_OUT * counts[0]:
@@ -84,25 +87,40 @@ def check_images(plan: Plan) -> list[str]:
     return list(notes.values())
 
 
-def require_models(cells: list[Cell], devices: int = 1) -> None:
+def require_models(cells: Iterable[Cell], devices: int = 1) -> None:
     """Raise UserError where a cell's method cannot be built on its backbone and size, or cannot learn from batches of
-    its size on so many devices, before any cell starts."""
+    its size on so many devices. What could once is not built again."""
     if any(importlib.util.find_spec(name) is None for name in ("timm", "lightly")):
         return  # they are in an environment that is not made yet
-    wanted: dict[str, str] = {}  # once each, with the first model that asks for it
-    for cell in cells:
+    wanted: dict[str, str] = {}  # once each, with the first model that asks for it, the user's own before references
+    passed: dict[str, Path] = {}
+    common: set[str] = set()  # models whose backbone is training.backbone
+    try:
+        kept = user_cache() / "built"  # an empty file for each that could be
+    except RuntimeError:
+        kept = Path(os.devnull)
+    for cell in sorted(cells, key=lambda cell: cell.reference):
         keys = ("backbone", "input_size", "method", "auxiliary", "recipe", "seed")
         one = {key: cell.settings[key] for key in keys if key in cell.settings} | {"seed": 0}
         one["train"] = {key: cell.settings["train"][key] for key in ("batch_size", "accumulate")}
-        wanted.setdefault(canonical(one), cell.model.name)
+        text = canonical(one)
+        if text not in passed:
+            asked = canonical([one, devices, code_digest(*cell.code_roots), version("torch")])
+            passed[text] = kept / hashlib.sha256(asked.encode()).hexdigest()
+            if not passed[text].exists():
+                wanted[text] = f"models.{cell.model.name}"
+                if "backbone" not in cell.model.overrides.get("training", {}):
+                    common.add(wanted[text])
+    if not wanted:
+        return
     # Another process: timm and lightly take seconds to import and hundreds of megabytes to hold.
     code = (
         "import json, sys\nfrom sslbench.training.trainer import build_method, check_batch\n"
         "from sslbench.errors import UserError\n"
-        "for text, name in json.load(sys.stdin).items():\n"
-        "    settings = json.loads(text)\n"  # the number of pictures is for the plan and the job
+        "for text, key in json.load(sys.stdin).items():\n"
+        "    settings = json.loads(text)\n"  # the number of images is for the plan and the job
         f"    try: check_batch(build_method(settings, 2), settings, 10**9, {devices})\n"
-        "    except UserError as error: sys.exit(f'models.{name}: {error}')"
+        "    except UserError as error: sys.exit(f'{key}: {error}')"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -114,4 +132,10 @@ def require_models(cells: list[Cell], devices: int = 1) -> None:
     )
     lines = done.stderr.strip().splitlines()
     if done.returncode and lines and lines[-1].startswith("models."):
-        raise UserError(f"config: {lines[-1]}")
+        model, _, said = lines[-1].partition(": ")
+        raise UserError(f"config: {f'training.{said}' if model in common and said[:8] == 'backbone' else lines[-1]}")
+    if not done.returncode:
+        with contextlib.suppress(OSError):
+            kept.mkdir(parents=True, exist_ok=True)
+            for text in wanted:
+                passed[text].touch()

@@ -19,6 +19,12 @@ WAIT_SECONDS = 0.2  # between two looks at a folder that another process holds
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, over quota, over the process's file size limit
 
 
+def user_cache() -> Path:
+    """For what a user's checkouts share and can be made again. Raises RuntimeError for a user without a home."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path("~/.cache").expanduser()) / "sslbench"
+
+
 def full_disk(folder: Path, doing: str, left: str = "what was half-made is removed") -> UserError:
     """The error to raise where writing below ``folder`` failed with one of DISK_FULL."""
     return UserError(

@@ -1,5 +1,6 @@
 """Before the first job, every method is built once on its backbone; what cannot be is one line that names the model."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -29,15 +30,22 @@ def test_a_method_that_its_backbone_cannot_serve_is_named_before_anything_runs()
 
 
 def test_a_backbone_that_timm_does_not_know_is_named_with_its_nearest() -> None:
-    with pytest.raises(UserError, match=r"models\.byol: .*Did you mean 'resnet18'"):
+    with pytest.raises(UserError, match=r"config: training\.backbone: .*Did you mean 'resnet18'"):
         require_models(trained({"byol": {"method": "byol"}}, {"backbone": "resnet_18"}))
+    own = {"byol": {"method": "byol", "training": {"backbone": "resnet_18"}}}
+    with pytest.raises(UserError, match=r"config: models\.byol: backbone: .*Did you mean 'resnet18'"):
+        require_models(trained(own, {}))
 
 
-def test_methods_that_can_be_built_pass() -> None:
+def test_methods_that_can_be_built_pass_and_are_not_built_again(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     vit = {"backbone": "test_vit", "backbone_options": {"patch_size": 4}}
     models = {"simclr": {"method": "simclr", "auxiliary": {"rotation": {"weight": 0.1}}}}
     models |= {"autoencoder": {"method": "mae", "decoder_dim": 64, "decoder_head_dim": 16, "training": vit}}
-    require_models(trained(models, {"backbone": "test_resnet", "input_size": 32}))
+    cells = trained(models, {"backbone": "test_resnet", "input_size": 32})
+    require_models(cells)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("built again"))
+    require_models(cells)
 
 
 @pytest.mark.parametrize(

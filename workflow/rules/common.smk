@@ -18,7 +18,7 @@ from sslbench.grid import plan as planning
 from sslbench.grid.cell import encoding
 from sslbench.grid.deduplicate import fold
 from sslbench.grid.expand import load
-from sslbench.grid.preflight import check_images, check_targets
+from sslbench.grid.preflight import check_images, check_targets, require_models
 from sslbench.grid.report_plan import report_plan, template_files
 from sslbench.jobs import snakemake_lock as runlock
 from sslbench.report import studies
@@ -38,6 +38,7 @@ one_line(check_targets, PLAN, sys.argv[1:])
 if workflow.is_main_process:  # jobs repeat what only they can know
     for line in one_line(check_images, PLAN):
         print(f"sslbench: {line}", file=sys.stderr)
+    one_line(require_models, PLAN.waiting_backbones, CONFIG.compute.devices)
 DEVICE = cost.device(CONFIG)
 DATA, RESULTS = CONFIG.paths.data, CONFIG.paths.results
 CELL = f"{RESULTS}/{{dataset}}/{{model}}/{{transform}}/seed{{seed}}"

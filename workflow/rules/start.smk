@@ -8,7 +8,6 @@ from contextlib import suppress
 
 from sslbench.grid import cost
 from sslbench.grid import commands as command
-from sslbench.grid.preflight import require_models
 from sslbench.jobs.import_server import client as warm
 from sslbench.store import code_fingerprint as fingerprint
 
@@ -120,7 +119,7 @@ def check_before_environments(workflow):
     plain = {"--use-conda", "--sdm", "conda", "--cores", "-c", "-j", "--configfile", "all", *PLAN.datasets}
     asked = [word for word in sys.argv[1:] if word not in plain and not word.isdigit() and not word.endswith(".yaml")]
     if {"--use-conda", "conda"} & set(sys.argv) and not asked and workflow.is_main_process:
-        cells = [cell for cell in PLAN.runnable if cell.transform and not (cell.folder / "run.json").exists()]
+        cells = [cell for cell in PLAN.waiting if cell.transform]
         if cells:
             one_line(cost.stop_without_gpu, CONFIG, cells)
 

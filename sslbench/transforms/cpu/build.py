@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sslbench.runtime.files import from_others
+from sslbench.runtime.files import from_others, user_cache
 
 SOURCES = Path(__file__).parent  # views.c and what it includes
 COMPILERS = ("cc", "gcc", "clang")  # tried in this order where $CC names none
@@ -148,9 +148,9 @@ def _processor() -> str:
 
 def _folder() -> tuple[Path, str]:
     """Where libraries are kept; a folder of this process where that cannot be written, or may be by others, and why."""
-    base, distrusted = os.environ.get("XDG_CACHE_HOME"), None
+    distrusted = None
     try:
-        folder = (Path(base) if base else Path("~/.cache").expanduser()) / "sslbench"
+        folder = user_cache()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         distrusted = from_others(folder)
         if distrusted is None and os.access(folder, os.W_OK | os.X_OK):

@@ -190,7 +190,7 @@ def warnings(doctor: dict) -> list[str]:
         what = "picture uses" if dark == 1 else "pictures use"
         lines.append(
             f"{dark:,} 16-bit {what} less than a sixteenth of the range and come out black, e.g. "
-            f"{doctor['dark']['first'][0]!r}: if they hold 12 bits or fewer, scale them up"
+            f"{doctor['dark']['first'][0]!r}: if they hold 12 bits or fewer, set the dataset's scale: percentile"
         )
     if flat := doctor.get("flat", {}).get("count"):
         what = "image is" if flat == 1 else "images are"

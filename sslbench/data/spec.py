@@ -51,6 +51,8 @@ class DatasetSettings(Strict):
     )
     # In the pack: decoded pixels, or JPEGs that are decoded by the batch, where pixels would take too much room.
     encoding: Literal["pixels", "jpeg"] = "pixels"
+    # Of greys of 16 bits: black to white over their whole range, or over what each image uses (decode.py).
+    scale: Literal["full", "percentile"] = "full"
     evaluate_on: str | None = None  # name of a labelled dataset to probe on, where this one has no labels
     labelled: bool = True  # False: no labels here; without evaluate_on its cells are measured label-free, not probed
 

@@ -191,8 +191,9 @@ class Cell:
 
 
 def encoding(settings: DatasetSettings) -> dict[str, str]:
-    """How the pack holds the pictures, where not as pixels."""
-    return {"encoding": settings.encoding} if settings.encoding != "pixels" else {}
+    """How the pack holds the images, where not as pixels of all of their range."""
+    asked = {"encoding": settings.encoding, "scale": settings.scale}
+    return {key: value for key, value in asked.items() if value not in ("pixels", "full")}
 
 
 def pack_names(

@@ -72,6 +72,19 @@ def test_exif_orientation_is_applied(orientation: int) -> None:
     assert (found.height, found.width) == upright.shape[:2]
 
 
+def test_percentile_scale_stretches_what_a_12_bit_grey_uses_to_the_whole_range_and_leaves_8_bits_alone() -> None:
+    values = np.random.default_rng(0).integers(300, 4096, (64, 64)).astype(np.uint16)
+    values[0, 0] = 65535  # one hot pixel
+    deep, shallow = encoded(Image.fromarray(values)), encoded(Image.fromarray((values % 97).astype(np.uint8)))
+    found = decode(deep, 64, scale="percentile")
+    grey = found.pixels[:, :, 0]
+    low, high = np.sort(values.ravel())[[20, -21]]  # of 4096 values, 0.5 % at either end
+    expected = np.clip((values.astype(float) - low) / (high - low), 0, 1) * 255.996
+    assert abs(grey - expected).max() < 1.5
+    assert not found.dark and decode(deep, 64).pixels[1:].max() < 16
+    assert (decode(shallow, 64, scale="percentile").pixels == decode(shallow, 64).pixels).all()
+
+
 def test_greys_of_8_and_16_bits_become_equal_channels() -> None:
     values = np.linspace(0, 65535, 48).reshape(6, 8).astype(np.uint16)
     eight = (values >> 8).astype(np.uint8)

@@ -65,10 +65,10 @@ def test_a_process_that_dies_is_one_line_that_names_the_place(
 ) -> None:
     real = workers.decode_file
 
-    def crash(file: Path, size: int, encoding: str) -> Decoded | str:
+    def crash(file: Path, *how: int | str) -> Decoded | str:
         if file.name == "070.png":
             os.kill(os.getpid(), signal.SIGKILL)
-        return real(file, size, encoding)
+        return real(file, *how)
 
     monkeypatch.setattr(workers, "decode_file", crash)
     with pytest.raises(UserError, match=r"decoding process died at or after '0\d\d.png': .*pack_jobs: 1") as caught:

@@ -29,6 +29,7 @@ _PHOTOMETRIC, _BITS = 262, 258  # tags of TIFF
 _PNG = b"\x89PNG\r\n\x1a\n"
 _OF_PIXELS = {b"tRNS", b"acTL", b"fcTL", b"fdAT", b"eXIf"}  # chunks of a PNG that may be left out, and are not
 _PASSING = (errno.ENOENT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_PERCENTILES = (0.5, 99.5)  # of an image's greys that become black and white
 _GAP = 2.0  # JPEGs are decoded at a fraction that is still at least this many times the size wanted
 
 
@@ -43,7 +44,7 @@ class Decoded(NamedTuple):
     flat: bool = False  # one colour throughout
 
 
-def decode_file(file: Path, pack_size: int, encoding: str = "pixels") -> Decoded | str:
+def decode_file(file: Path, pack_size: int, encoding: str = "pixels", scale: str = "full") -> Decoded | str:
     """The picture in ``file``, or in one phrase why there is none.
 
     Whatever a decoder raises on a broken file is that phrase: the formats are many and so are their exceptions. But a
@@ -59,31 +60,32 @@ def decode_file(file: Path, pack_size: int, encoding: str = "pixels") -> Decoded
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large pictures and odd metadata; errors still come
-            return decode(content, pack_size, encoding)
+            return decode(content, pack_size, encoding, scale)
     except Exception as error:
         if isinstance(error, Image.UnidentifiedImageError):
             return "is no picture that can be read"
         return " ".join(str(error).split()) or type(error).__name__
 
 
-def decode(content: bytes, pack_size: int, encoding: str = "pixels") -> Decoded:
+def decode(content: bytes, pack_size: int, encoding: str = "pixels", scale: str = "full") -> Decoded:
     """Decode, turn upright by EXIF, make RGB and shrink the shortest side to ``pack_size`` px; nothing is enlarged.
 
     Shrinking is Pillow's bilinear filter, which is antialiased: its support grows with the factor. Alpha is laid over
-    white; of 16 bits the upper byte is kept; a TIFF's 0 is black or white as it says; texts and
+    white; of 16 bits the upper byte is kept, of greys after what lies between the 0.5th and the 99.5th percentile of an
+    image has become all of the range where ``scale`` is percentile; a TIFF's 0 is black or white as it says; texts and
     profiles never make a picture unreadable; colour profiles are ignored; of animations the first frame is taken.
 
     With ``encoding`` jpeg the result is a JPEG: the file itself where it is a baseline one, RGB, upright and no larger
     than that, else one made of the result at quality 95.
     """
     try:
-        return _decode(content, pack_size, encoding)
+        return _decode(content, pack_size, encoding, scale)
     except Exception:
         lean = _without_metadata(content)
         if lean is None:
             raise
         digest = hashlib.blake2b(content, digest_size=16).digest()
-        return _decode(lean, pack_size, encoding)._replace(digest=digest)
+        return _decode(lean, pack_size, encoding, scale)._replace(digest=digest)
 
 
 def _without_metadata(content: bytes) -> bytes | None:
@@ -105,7 +107,7 @@ def _without_metadata(content: bytes) -> bytes | None:
     return lean if len(lean) < len(content) else None
 
 
-def _decode(content: bytes, pack_size: int, encoding: str) -> Decoded:
+def _decode(content: bytes, pack_size: int, encoding: str, scale: str) -> Decoded:
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
         deep = _is_deep(image)
         if image.format == "TIFF":
@@ -119,7 +121,7 @@ def _decode(content: bytes, pack_size: int, encoding: str) -> Decoded:
         if factor < 1:
             image.draft(None, (round(size[0] * _GAP), round(size[1] * _GAP)))
         upright = _orientation(image)
-        rgb = _rgb(image)
+        rgb = _rgb(image, scale)
         dark = deep and max(high for _, high in rgb.getextrema()) < 256 // 16
         if rgb.size != size:
             rgb = rgb.resize(size, Image.Resampling.BILINEAR)
@@ -166,7 +168,7 @@ def _is_deep(image: Image.Image) -> bool:
     return image.mode.startswith("I") or any(";16" in str(tile[3]) for tile in image.tile)
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _rgb(image: Image.Image, scale: str) -> Image.Image:
     if image.mode == "F":
         raise ValueError("holds 32-bit floats, whose range is not stated; store it as 8 or 16 bits")
     if image.mode.startswith("I"):  # greys; Pillow's own conversion would cut them off at 255
@@ -178,6 +180,9 @@ def _rgb(image: Image.Image) -> Image.Image:
             raise ValueError(
                 f"holds whole numbers of {low} to {high}, whose range is not stated; store it as 8 or 16 bits"
             )
+        if scale == "percentile" and high > 255:
+            low, high = np.percentile(values, _PERCENTILES)
+            values = np.clip((values - low) * (65535 / max(high - low, 1)), 0, 65535).astype(np.int64)
         # Only a TIFF can be 32 bits deep; Pillow scales all else that it calls I to 16 bits.
         bits = 0 if image.mode == "I" and image.format == "TIFF" and high <= 255 else 8
         image = Image.fromarray((values >> bits).astype(np.uint8))

@@ -13,6 +13,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ _shared: mmap.mmap | None = None  # in a decoding process: the slots of all task
 
 
 def decoded(
-    root: Path, names: list[str], pack_size: int, jobs: int, encoding: str = "pixels"
+    root: Path, names: list[str], pack_size: int, jobs: int, encoding: str = "pixels", scale: str = "full"
 ) -> Iterator[list[Decoded | str]]:
     """The pictures ``names`` below ``root`` in order, a chunk at a time: each one, or why it cannot be read.
 
@@ -38,7 +39,7 @@ def decoded(
     chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
     if jobs == 1 or len(chunks) == 1:
         for chunk in chunks:
-            yield [decode_file(root / name, pack_size, encoding) for name in chunk]
+            yield [decode_file(root / name, pack_size, encoding, scale) for name in chunk]
         return
     # Forking is safe on Linux as long as this process has no threads of its own, spares an import per worker, and lets
     # the workers inherit anonymous memory; /dev/shm is small in many containers.
@@ -55,7 +56,8 @@ def decoded(
         for number, chunk in enumerate([*chunks, *[None] * slots]):
             if chunk is not None:
                 start = number % slots * size
-                waiting.append((chunk, pool.submit(_decode, root, chunk, pack_size, encoding, start, size), start))
+                job = pool.submit(_decode, root, chunk, start, size, pack_size, encoding, scale)
+                waiting.append((chunk, job, start))
             if waiting and (len(waiting) == slots or chunk is None):
                 yield _result(root, *waiting.popleft(), shared)
 
@@ -87,12 +89,12 @@ def _begin(shared: mmap.mmap | None, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process ends the others
 
 
-def _decode(root: Path, names: list[str], pack_size: int, encoding: str, start: int, size: int) -> list[Decoded | str]:
+def _decode(root: Path, names: list[str], start: int, size: int, *how: Any) -> list[Decoded | str]:
     """``pixels`` of what stands in the slot of ``size`` bytes at ``start`` is the shape alone; such pictures follow one
     another."""
     found, end = [], start + size
     for name in names:
-        one = decode_file(root / name, pack_size, encoding)
+        one = decode_file(root / name, *how)
         if _shared is not None and not isinstance(one, str) and start + one.pixels.size <= end:
             slot = np.frombuffer(_shared, np.uint8, one.pixels.size, start)
             np.copyto(slot.reshape(one.pixels.shape), one.pixels)

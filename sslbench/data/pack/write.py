@@ -87,10 +87,11 @@ def _empty(folder: Path) -> None:
 def _same(out: Path, source: str, settings: DatasetSettings, pack_size: int) -> bool:
     """Whether ``out`` is the pack that is asked for."""
     try:
-        manifest = {"encoding": "pixels"} | packformat.read_manifest(out)
+        manifest = {"encoding": "pixels", "scale": "full"} | packformat.read_manifest(out)
     except UserError:
         return False
     asked = {"source": source, "identity": settings.identity(), "pack_size": pack_size, "encoding": settings.encoding}
+    asked["scale"] = settings.scale
     return asked == {key: manifest[key] for key in asked}
 
 
@@ -176,7 +177,7 @@ def _write(
 ) -> None:
     names = [record.path for record in listing.records]
     ticker = Ticker(say)
-    found = _write_pixels(made / "pixels.bin", root, names, pack_size, jobs, ticker, settings.encoding)
+    found = _write_pixels(made / "pixels.bin", root, names, pack_size, jobs, ticker, settings)
     _judge(found.unreadable, names, settings, file)
     labels, groups = listing.labels(found.kept), listing.group_numbers(found.kept)
     names = [names[position] for position in found.kept]
@@ -239,6 +240,8 @@ def _write(
     }
     if settings.encoding != "pixels":
         manifest["encoding"] = settings.encoding
+    if settings.scale != "full":
+        manifest["scale"] = settings.scale
     write_json(made / "manifest.json", sealed(manifest))
     for line in doctor.describe(findings):
         say(line)
@@ -249,12 +252,12 @@ def _write(
 
 
 def _write_pixels(
-    file: Path, root: Path, names: list[str], pack_size: int, jobs: int, ticker: Ticker, encoding: str = "pixels"
+    file: Path, root: Path, names: list[str], pack_size: int, jobs: int, ticker: Ticker, settings: DatasetSettings
 ) -> _Found:
     found, done = _Found(), 0
     # Hashing and writing are what one process must do: side by side, and both without Python's lock.
     with file.open("wb") as pixels, ThreadPoolExecutor(1) as writer:
-        for chunk in decoded(root, names, pack_size, jobs, encoding):
+        for chunk in decoded(root, names, pack_size, jobs, settings.encoding, settings.scale):
             blocks = []
             for position, one in enumerate(chunk, done):
                 if isinstance(one, str):

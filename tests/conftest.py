@@ -16,7 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # where a test or a run tha
 # Rooms whose files take longest begin first, so that no process is left with one of them at the end.
 _LONGEST = ("workflow", "faults", "staleness", "training", "data", "methods", "transforms")
 # These share the tiny grid's run (tests/workflow/conftest.py), which takes half a minute: one process does them all.
-_TINY_GRID = {"test_pipeline.py", "test_additions.py", "test_export_by_path.py"}
+_TINY_GRID = {"test_pipeline.py", "test_additions.py", "test_export_by_path.py", "test_without_records.py"}
 
 
 @pytest.hookimpl(optionalhook=True)

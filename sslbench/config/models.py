@@ -32,6 +32,20 @@ class Block(Strict):
         return frozenset(self.datasets), frozenset(self.models), frozenset(self.transforms)
 
 
+LEFT_OUT = 0.1  # share of training images that fill no batch, from which a line says so
+
+
+def left_out(images: int, batch: int) -> str | None:
+    """A line where many of the training ``images`` fill no ``batch``; None where few do."""
+    rest = images % batch
+    if rest < LEFT_OUT * images:
+        return None
+    return (
+        f"{rest} of {images} training images ({rest / images:.0%}), others in each epoch, fill no batch of {batch}; "
+        "another training.batch_size leaves out fewer"
+    )
+
+
 class Training(Strict):
     """What pretraining needs beyond the method's recipe. A model entry can override any of it under `training:`."""
 

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from sslbench import registry
+from sslbench.config.models import left_out
 from sslbench.errors import UserError
 from sslbench.grid.cell import Cell
 from sslbench.grid.plan import Plan, check_batch
@@ -67,9 +68,6 @@ def require_targets(targets: dict[str, str], words: Iterable[str], made: Callabl
     ]
 
 
-LEFT_OUT = 0.1  # share of training images that fill no batch, from which a line says so
-
-
 def check_images(plan: Plan) -> list[str]:
     """Notes on the user's own folders that unfinished cells train on, by the names of their images alone.
 
@@ -79,11 +77,8 @@ def check_images(plan: Plan) -> list[str]:
     for cell in plan.trained_pairs(cell for cell in plan.waiting if cell.dataset.settings.path):
         counts, batch = cell.dataset.counts, cell.model.training.batch_size
         check_batch(cell, counts)
-        if counts and (rest := counts[0] % batch) >= LEFT_OUT * counts[0]:
-            notes[cell.dataset.name, batch] = (
-                f"datasets.{cell.dataset.name}: {rest} of {counts[0]} training images ({rest / counts[0]:.0%}), others "
-                f"in each epoch, fill no batch of {batch}; another training.batch_size leaves out fewer"
-            )
+        if counts and (line := left_out(counts[0], batch)):
+            notes[cell.dataset.name, batch] = f"datasets.{cell.dataset.name}: {line}"
     return list(notes.values())
 
 

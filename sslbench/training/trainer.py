@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sslbench import registry
+from sslbench.config.models import left_out
 from sslbench.data.pack.read import PackedSet
 from sslbench.errors import UserError
 from sslbench.methods.base import Batch, Method
@@ -99,6 +100,7 @@ class Training:
         options = options.model_copy(update={"recipe": options.recipe.model_construct(**self.recipe)})
         idle = options.without_effect(self.train["epochs"], self.total_steps, self.part_size)
         self.ledger.notes += [f"{option}: {why}" for option, why in idle.items()]
+        self.ledger.notes += filter(None, [left_out(len(train), self.train["batch_size"])])
         if self.device.world > 1:
             synchronise(self.method)
         self.labels = torch.from_numpy(self.pack.labels)

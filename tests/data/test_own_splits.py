@@ -21,6 +21,7 @@ from sslbench.data.sources.archives import extract
 from sslbench.errors import UserError
 from sslbench.export import find_similar
 from tests.data.data_samples import TINY, files_of, packed, picture, save, settings_of, tar_of
+from tests.tally import survived
 
 LITTER = [
     *("__MACOSX/._x.jpg", "__macosx/cat/1.png", ".DS_Store", "._0.png", "Thumbs.db", "THUMBS.DB", "desktop.ini"),
@@ -347,3 +348,4 @@ def test_any_tree_is_read_as_its_names_say_or_is_asked_about(classes, parts, lit
         assert len(found.records) == 2 * len(classes) * max(1, len(parts))
         if len(roles) > 1:
             assert set(found.splits["official"]) == {"train", "test", *(["val"] if len(roles) == 3 else [])}
+    survived("property", "own folder")

@@ -147,7 +147,7 @@ class Compute(Strict):
 
     def _job(self, rule: str, dataset: str) -> Job:
         job = getattr(self.jobs, rule)
-        override = job.datasets.get(dataset, Override())
+        override = job.datasets.get(dataset.partition("@")[0], Override())  # of all parts of a divided dataset
         return job.model_copy(update=override.model_dump(exclude_none=True))
 
 

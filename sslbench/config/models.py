@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, StringConstraints, field_validator
 
 from sslbench.config.composition import Composition
 from sslbench.config.compute import Compute
@@ -17,11 +17,16 @@ from sslbench.methods.spec import Preset
 from sslbench.nn import architectures
 from sslbench.settings import LocalPath, Name, Positive, Strict
 
+# A dataset, or one part of a divided one: parts@fold1of5.
+DatasetName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*(@[a-z]+\d+of\d+)?$", max_length=120)
+]
+
 
 class Block(Strict):
     """One part of the grid: every dataset x model x transform named here."""
 
-    datasets: Annotated[list[Name], Field(min_length=1)]
+    datasets: Annotated[list[DatasetName], Field(min_length=1)]
     models: Annotated[list[Name], Field(min_length=1)]
     transforms: Annotated[list[Name], Field(min_length=1)]
     downstream: list[Literal["retrieve", "adapt", "finetune"]] = []  # measured beside the probe, references included

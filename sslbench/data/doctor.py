@@ -103,14 +103,19 @@ def examine_split(
         ],
         "fault": splits.fault(split, labels, classes),
         **({"val": len(split["val"])} if "val" in split else {}),
-        **({"groups_in_both": _groups_in_both(split, groups)} if groups is not None else {}),
+        **(_groups_in_both(split, groups, names) if groups is not None else {}),
     }
 
 
-def _groups_in_both(split: Split, groups: np.ndarray) -> int:
-    """How many groups stand in more than one part."""
-    each = np.concatenate([np.unique(groups[positions]) for positions in split.values()])
-    return int((np.unique(each, return_counts=True)[1] > 1).sum())
+def _groups_in_both(split: Split, groups: np.ndarray, names: Sequence[str]) -> dict:
+    """How many groups stand in more than one part, and two images of the first that does."""
+    first = [np.unique(groups[positions], return_index=True) for positions in split.values()]
+    found, parts = np.unique(np.concatenate([each for each, _ in first]), return_counts=True)
+    torn = found[parts > 1]
+    of = [
+        positions[at[each == torn[0]]] for (each, at), positions in zip(first, split.values(), strict=True) if len(torn)
+    ]
+    return {"groups_in_both": len(torn), "of_one_group": [names[int(at[0])] for at in of if len(at)][:2]}
 
 
 def read(pack: Path, split: str) -> dict:
@@ -159,9 +164,15 @@ def describe(doctor: dict) -> list[str]:
             named = ", ".join(map(repr, untested[:5])) + (f" and {len(untested) - 5} more" if untested[5:] else "")
             lines.append(f"doctor: split {name}: no accuracy speaks of classes without test pictures: {named}")
         if count := split.get("groups_in_both"):
+            pair = " and ".join(map(repr, split.get("of_one_group", [])))
+            other = (
+                "fold_column: none derives folds that keep"
+                if name.startswith("fold")
+                else "split: none derives a split that keeps"
+            )
             lines.append(
                 f"doctor: split {name}: {count:,} {'group stands' if count == 1 else 'groups stand'} on more than one "
-                "side: the test images are not independent of training; split: none derives a split that keeps groups "
+                f"side{pair and f', e.g. of {pair}'}: the test images are not independent of training; {other} groups "
                 "together"
             )
         if split["in_both"]:

@@ -103,6 +103,11 @@ class DatasetSettings(Strict):
         """Which of the pack's splits the cells use, e.g. ``official`` or ``per-class-80-20-seed0``."""
         return "official"
 
+    def split_names(self) -> dict[str, str]:
+        """The same, by what follows the @ in the names of the datasets that this one stands for, e.g. ``fold1of5``; ""
+        where it is one."""
+        return {"": self.split_name()}
+
 
 class Record(NamedTuple):
     """One picture as found: its path below the dataset's root folder, and its class."""

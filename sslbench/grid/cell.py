@@ -30,6 +30,18 @@ class Dataset:
     pack_size: int  # px, shortest side
     source: str  # folder name of what is fetched
     pack: str  # folder name of the packed pictures
+    part: str = ""  # which of a divided dataset, e.g. fold1of5
+    first: "Dataset | None" = field(default=None, repr=False)  # of its parts, where it is not that itself
+
+    @property
+    def entry(self) -> str:
+        """Its name under `datasets:`, which the parts of a divided one share."""
+        return self.name.partition("@")[0]
+
+    @property
+    def split(self) -> str:
+        """Which of the pack's splits its cells use."""
+        return self.settings.split_names().get(self.part) or self.settings.split_name()
 
     @property
     def needs_archive(self) -> bool:
@@ -45,11 +57,17 @@ class Dataset:
         """
         if self.settings.path is None or not self.settings.path.is_dir():
             return self.settings.known_counts()
+        counted = (self.first or self)._counted
+        return counted.get(self.part) or counted.get("") or self.settings.known_counts()
+
+    @cached_property
+    def _counted(self) -> dict[str, tuple[int, int]]:
+        """By part, the own folder once looked through for all of them."""
         try:
             from sslbench.data.pack.write import count  # where Snakemake has an environment of its own, jobs say it
         except ImportError:
-            return self.settings.known_counts()
-        with about(f"datasets.{self.name}"):
+            return {}
+        with about(f"datasets.{self.entry}"):
             return count(self.settings)
 
     @cached_property
@@ -59,7 +77,7 @@ class Dataset:
         return {
             "source": settings.source(),
             "identity": settings.identity() | {"pack_size": self.pack_size} | encoding(settings),
-            "split": settings.split_name(),
+            "split": self.split,
         }
 
 

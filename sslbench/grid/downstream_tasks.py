@@ -16,12 +16,13 @@ from sslbench.transforms.spec import Normalize
 
 def tasks(config: Config, cell: Cell) -> list[str]:
     """The tasks of one cell, in the order of FILES."""
-    dataset, model, transform, _ = cell.names
+    _, model, transform, _ = cell.names
+    names = {cell.dataset.name, cell.dataset.entry}
     asked = {"labelfree"}
     for block in config.grid:
         datasets, models, transforms = block.members
         inside = cell.reference or (model in models and transform in transforms)
-        if dataset in datasets and inside:
+        if names & datasets and inside:
             asked |= set(block.downstream)
     return [task for task in FILES if task in asked]
 

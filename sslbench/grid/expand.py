@@ -1,5 +1,6 @@
 """The grid: the configuration expanded into datasets, models, transforms and the cells that cross them. No torch."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +9,7 @@ from pydantic import BaseModel
 
 from sslbench import registry
 from sslbench.config.composition import places
-from sslbench.config.models import Block, Config, Training
+from sslbench.config.models import Config, Training
 from sslbench.config.plain_values import require_plain
 from sslbench.config.validation import filled, require_known, unknown, validated
 from sslbench.data.spec import DatasetSettings
@@ -38,19 +39,23 @@ class Grid(Config):
             )
         sizes = {name: self._pack_size(s) for name, (_, s) in settings.items()}
         packs = pack_names({name: (s, sizes[name]) for name, (_, s) in settings.items()}, self.paths.data)
-        datasets = {name: Dataset(name, kind, s, sizes[name], *packs[name]) for name, (kind, s) in settings.items()}
-        for name, dataset in datasets.items():
-            other = dataset.settings.evaluate_on
-            if other is not None and other not in datasets:
-                raise unknown(f"datasets.{name}.evaluate_on", other, "dataset", datasets)
-            if other is not None and datasets[other].settings.evaluate_on is not None:
-                raise UserError(
-                    f"config: datasets.{name}.evaluate_on: {other!r} is itself judged on another dataset; name a "
-                    "labelled one"
-                )
-            if other is not None and not datasets[other].settings.labelled:
-                raise UserError(f"config: datasets.{name}.evaluate_on: {other!r} has no labels; name a labelled one")
+        datasets = {}
+        for name, (kind, s) in settings.items():
+            first = None
+            for part in _judge(name, s, settings).split_names():  # one judged on another's folds is divided as that
+                full = f"{name}@{part}" if part else name
+                datasets[full] = Dataset(full, kind, s, sizes[name], *packs[name], part, first)
+                first = first or datasets[full]
         return datasets
+
+    @cached_property
+    def parts_of(self) -> dict[str, list[str]]:
+        """What a name in the grid stands for: the dataset of that name, or the parts of the divided one."""
+        found = {name: [name] for name in self.all_datasets}
+        for name, dataset in self.all_datasets.items():
+            if dataset.entry != name:
+                found.setdefault(dataset.entry, []).append(name)
+        return found
 
     @cached_property
     def all_models(self) -> dict[str, Model]:
@@ -96,13 +101,15 @@ class Grid(Config):
         triples: dict[tuple[str, str, str], None] = {}
         for number, block in enumerate(self.grid):
             where = f"grid[{number}]"
-            require_known(f"{where}.datasets", block.datasets, "dataset", self.all_datasets)
+            require_known(f"{where}.datasets", block.datasets, "dataset", self.parts_of)
             require_known(f"{where}.models", block.models, "model", self.models)
             require_known(f"{where}.transforms", block.transforms, "transform", self.all_transforms)
-            _labels_for(block, where, self.all_datasets)
+            datasets = [part for name in block.datasets for part in self.parts_of[name]]
+            if block.downstream:
+                _labels_for(datasets, where, block.downstream, self.all_datasets)
             for name in block.models:
                 _require_start(self.all_models[name])
-            triples.update({(d, m, t): None for d in block.datasets for m in block.models for t in block.transforms})
+            triples.update({(d, m, t): None for d in datasets for m in block.models for t in block.transforms})
         grid = [self.cell(*triple, seed) for triple in triples for seed in self.seeds]
         require_known("references.supervised", self.references.supervised, "transform", self.all_transforms)
         crossed: dict[str, tuple[dict[str, None], list[str]]] = {}  # models and transforms of each dataset
@@ -130,7 +137,8 @@ class Grid(Config):
     def cell(self, dataset: str, model: str, transform: str, seed: int) -> Cell:
         """One cell, in the grid or not."""
         chosen = self.all_datasets[dataset]
-        evaluated = self.all_datasets[chosen.settings.evaluate_on or dataset]
+        judge, part = chosen.settings.evaluate_on, chosen.part
+        evaluated = self.all_datasets[f"{judge}@{part}" if part else judge] if judge else chosen
         return Cell(
             chosen, evaluated, self.all_models[model], self.all_transforms.get(transform), seed, self.paths.results
         )
@@ -182,7 +190,7 @@ def load(raw: dict) -> Grid:
         _require_apart(key, list(getattr(config, key)))
     config.cells()  # validates what the grid names
     for rule, job in config.compute.jobs.items():
-        require_known(f"compute.jobs.{rule}.datasets", list(job.datasets), "dataset", config.all_datasets)
+        require_known(f"compute.jobs.{rule}.datasets", list(job.datasets), "dataset", config.datasets)
     config.compute.check_devices()
     if config.sweep is not None:
         require_known("sweep.transforms", config.sweep.transforms, "transform", config.all_transforms)
@@ -239,6 +247,21 @@ def _require_start(model: Model) -> None:
         )
 
 
+def _judge(name: str, own: DatasetSettings, settings: dict[str, tuple[str, DatasetSettings]]) -> DatasetSettings:
+    """The settings of the dataset that ``name`` is judged on. Raises UserError where it cannot be."""
+    other, where = own.evaluate_on, f"config: datasets.{name}.evaluate_on"
+    if other is None:
+        return own
+    if other not in settings:
+        raise unknown(f"datasets.{name}.evaluate_on", other, "dataset", settings)
+    judge = settings[other][1]
+    if judge.evaluate_on is not None:
+        raise UserError(f"{where}: {other!r} is itself judged on another dataset; name a labelled one")
+    if not judge.labelled:
+        raise UserError(f"{where}: {other!r} has no labels; name a labelled one")
+    return judge
+
+
 def _auxiliary(entries: dict | None, where: str) -> dict[str, dict]:
     """The options of the pretext tasks beside a method, validated and complete, by name; a task of weight 0 is none."""
     if entries is not None and not isinstance(entries, dict):
@@ -269,11 +292,10 @@ def _kind(entry: dict, key: str, known: dict[str, str], where: str) -> tuple[str
     return name, options
 
 
-def _labels_for(block: Block, where: str, datasets: dict[str, Dataset]) -> None:
+def _labels_for(names: list[str], where: str, downstream: Sequence[str], datasets: dict[str, Dataset]) -> None:
     """Raise UserError where a block asks for what needs labels, of a dataset that has none."""
-    bare = [name for name in block.datasets if not datasets[name].settings.probed]
-    if bare and block.downstream:
+    if bare := [name for name in names if not datasets[name].settings.probed]:
         raise UserError(
-            f"config: {where}.downstream: {', '.join(block.downstream)} need labels, and datasets.{bare[0]} says "
+            f"config: {where}.downstream: {', '.join(downstream)} need labels, and datasets.{bare[0]} says "
             "labelled: false; give that dataset a block of its own, or evaluate_on"
         )

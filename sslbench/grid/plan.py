@@ -38,11 +38,11 @@ class Plan:
         self._check_batches()
 
     def _check_files(self) -> None:
-        for name, dataset in self.datasets.items():
+        for dataset in self.datasets.values():
             if (self.config.paths.data / "sources" / dataset.source / "source.json").exists():
                 continue  # it was read once; a report needs it no more
             if lacking := dataset.settings.missing():
-                raise UserError(f"config: datasets.{name}.{lacking}")
+                raise UserError(f"config: datasets.{dataset.entry}.{lacking}")
 
     def _check_batches(self) -> None:
         for cell in self.trained_pairs(self.cells):
@@ -96,18 +96,19 @@ class Plan:
     def _of_datasets(self) -> dict[str, list[Cell]]:
         found: dict[str, list[Cell]] = {}
         for cell in self.cells:
-            found.setdefault(cell.dataset.name, []).append(cell)
+            for name in {cell.dataset.name, cell.dataset.entry}:
+                found.setdefault(name, []).append(cell)
         return found
 
     def of_dataset(self, name: str) -> list[Cell]:
-        """A dataset's cells."""
+        """A dataset's cells; of a divided one's, by the name of its entry, those of all its parts."""
         return self._of_datasets.get(name, [])
 
     def set_aside(self, cell: Cell) -> str | None:
         """How to get what a cell lacks, where its images cannot be had; None where they can."""
         for dataset in (cell.dataset, cell.evaluated):
             if dataset.needs_archive:
-                return f"datasets.{dataset.name}: {dataset.settings.how_to_get()}"
+                return f"datasets.{dataset.entry}: {dataset.settings.how_to_get()}"
         return None
 
     def gallery(self) -> dict[str, list[list[dict]]]:

@@ -34,7 +34,7 @@ def report_plan(plan: Plan, overlays: Sequence[str] = ()) -> dict:
                 "source_folder": dataset.source,
                 "kind": dataset.kind,
                 "identity": dataset.settings.identity(),
-                "split": dataset.settings.split_name(),
+                "split": dataset.split,
                 "source": dataset.settings.source(),
             }
             for name, dataset in plan.datasets.items()
@@ -67,7 +67,7 @@ def _used_config(plan: Plan) -> dict:
     """The configuration less what this grid does not use and what changes no result."""
     used = plan.config.model_dump(mode="json", exclude={"compute", "paths"})
     for key, names in (
-        ("datasets", plan.datasets),
+        ("datasets", {dataset.entry for dataset in plan.datasets.values()}),
         ("models", {cell.model.name for cell in plan.cells}),
         ("transforms", plan.gallery()),
     ):

@@ -7,7 +7,7 @@ from snakemake.cli import get_argument_parser
 from sslbench.grid.preflight import require_targets
 
 TARGETS = {}  # dataset -> what to ask for its cells by: its name, or where a rule is called so, dataset_<name>
-for DATASET in PLAN.datasets:
+for DATASET in dict.fromkeys(name for d in PLAN.datasets.values() for name in (d.entry, d.name)):
     TARGETS[DATASET] = DATASET
     while rules.has(TARGETS[DATASET]):
         TARGETS[DATASET] = f"dataset_{TARGETS[DATASET]}"

@@ -11,5 +11,5 @@ from sslbench.jobs.log import job_log
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         dataset = Plan(load(snakemake.config)).sources[snakemake.wildcards.source]
-        with about(f"datasets.{dataset.name}"):
+        with about(f"datasets.{dataset.entry}"):
             fetch(dataset.settings, Path(snakemake.output[0]).parent, log)

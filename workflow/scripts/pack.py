@@ -13,5 +13,5 @@ if __name__ == "__main__":
         config = load(snakemake.config)
         dataset = Plan(config).packs[snakemake.wildcards.pack]
         folder = Path(snakemake.output.manifest).parent
-        with about(f"datasets.{dataset.name}"):
+        with about(f"datasets.{dataset.entry}"):
             pack(dataset.settings, Path(snakemake.input[0]), folder, dataset.pack_size, snakemake.threads, log)

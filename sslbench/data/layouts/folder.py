@@ -8,9 +8,13 @@
 Pictures may lie deeper than their class folder. Other files are passed over.
 """
 
+import re
 from collections import Counter
+from hashlib import sha256
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field, field_validator
 
 from sslbench.data import splits
 from sslbench.data.layouts import split_names
@@ -31,14 +35,33 @@ from sslbench.errors import UserError
 class Settings(split_names.SplitSettings):
     label_files: ClassVar[tuple[str, ...]] = ()  # folders say what images show
 
+    # A regular expression that is searched for in each image's path below the folder around the classes; what its one
+    # group, or the one called `group`, matches is what must not be torn apart, e.g. a patient: ([^/]+)_\d+\.png
+    group: Annotated[str, Field(min_length=1)] | None = None
+
+    @field_validator("group")
+    @classmethod
+    def _one_group(cls, value: str | None) -> str | None:
+        try:
+            found = re.compile(value or "()")
+        except (re.error, RecursionError, OverflowError) as error:
+            raise ValueError(f"it is no regular expression ({error})") from None
+        if found.groups != 1 and "group" not in found.groupindex:
+            raise ValueError(
+                f"it has {found.groups or 'no'} groups: put what says which patient or video in parentheses, e.g. "
+                "(p\\d+), or, where there are others, in (?P<group>...)"
+            )
+        return value
+
     def source(self) -> str:
-        return "folder" + self.split_tag()
+        by = f"-group{sha256(self.group.encode()).hexdigest()[:8]}" if self.group else ""
+        return "folder" + self.split_tag() + by
 
     def identity(self) -> dict:
-        return {"kind": "folder"} | self.split_identity()
+        return {"kind": "folder"} | self.split_identity() | ({"group": self.group} if self.group else {})
 
-    def split_name(self) -> str:
-        return split_names.default_name(self)
+    def grouped_by(self) -> str | None:
+        return "group" if self.group else None
 
 
 def base(root: Path, settings: Settings) -> Path:
@@ -55,7 +78,31 @@ def _ends(settings: Settings) -> set[str]:
 
 
 def scan(root: Path, settings: Settings) -> Listing:
-    """Raises UserError where there are no pictures, an empty class, or pictures both beside and in folders."""
+    """Raises UserError where there are no pictures, an empty class, or pictures both beside and in folders, or where
+    ``settings.group`` does not say of every picture which group it is of."""
+    listing = _scan(root, settings)
+    if settings.group:
+        listing = split_names.grouped(listing, _groups(root, listing, settings.group), str(root), "group:")
+    return listing if listing.splits else split_names.with_derived_split(listing, settings.grouped_by())
+
+
+def _groups(root: Path, listing: Listing, pattern: str) -> dict[str, str]:
+    """Path -> what the pattern's group matches there; an empty match is no group."""
+    compiled = re.compile(pattern)
+    which = "group" if "group" in compiled.groupindex else 1
+    found = {record.path: compiled.search(record.path) for record in listing.records}
+    lacking = [path for path, match in found.items() if match is None]
+    if lacking:
+        count = "none" if len(lacking) == len(found) else f"{len(found) - len(lacking):,}"
+        cure = f", or let it match them too, as {f'.*?(?:{pattern})|'!r}, to make each a group of its own"
+        raise UserError(
+            f"{root}: group: {pattern!r} matches the path of {count} of {len(found):,} images, and not e.g. "
+            f"{lacking[0]!r}: correct it{cure if len(lacking) < len(found) else ''}"
+        )
+    return {path: match[which] for path, match in found.items() if match[which]}
+
+
+def _scan(root: Path, settings: Settings) -> Listing:
     top, prefix = root, ""
     folders, loose = _contents(root)
     # A file beside the folder around the images, such as a README, is no reason to take that folder for a class.
@@ -84,8 +131,7 @@ def scan(root: Path, settings: Settings) -> Listing:
     records = [record for folder in folders for record in _of_class(folder, prefix + folder.name, folder.name)]
     if not records:
         raise UserError(_no_pictures(root))
-    listing = listing_of(records, sorted(folder.name for folder in folders), {}, {})
-    return split_names.with_derived_split(listing)
+    return listing_of(records, sorted(folder.name for folder in folders), {}, {})
 
 
 def _contents(folder: Path) -> tuple[list[Path], list[str]]:

@@ -1,7 +1,8 @@
 """Which folders, or which values of a table's column, are splits: by their usual names, or as ``split:`` says."""
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import Annotated, Literal
 
@@ -16,6 +17,7 @@ from sslbench.store.canonical_json import canonical
 SPELLINGS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 NOT_TRAINED_ON = (*SPELLINGS["val"], *SPELLINGS["test"])
 _ROLES = {spelling: role for role, spellings in SPELLINGS.items() for spelling in spellings}
+MOST_FOLDS = 100
 _USE = {"train": "pretrained and fitted on", "val": "chooses the probe's penalty", "test": "tested on"}
 
 Role = Literal["train", "val", "test"]
@@ -26,6 +28,10 @@ class SplitSettings(DatasetSettings):
 
     test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2  # of each class, where there is no split of its own
     split_seed: Annotated[int, Field(ge=0)] = 0  # chooses which
+    # Where there is no split of its own: so many datasets of one pack, <name>@fold1of5 ..., each with another test set.
+    # Folds test every image once; repeats draw test_share again, by split_seed and the seeds after it.
+    folds: Annotated[int, Field(ge=2, le=MOST_FOLDS)] | None = None
+    repeats: Annotated[int, Field(ge=2, le=MOST_FOLDS)] | None = None
     # Which folder (of a table: which value) is train, val or test, e.g. {train: training, test: holdout}; none: no
     # folder is a split; null: by their usual names.
     split: Annotated[
@@ -48,7 +54,33 @@ class SplitSettings(DatasetSettings):
                 raise ValueError("split needs train and at least one of val and test, e.g. {train: a, test: b}")
             if len(set(self.split.values())) < len(self.split):
                 raise ValueError("split gives one name to two of train, val and test")
+        if self.folds and self.repeats:
+            raise ValueError("folds and repeats are two ways to divide the images: give one")
+        if (self.folds or self.repeats) and not (self.labelled and self.evaluate_on is None):
+            raise ValueError("folds and repeats divide labelled images: give them to the dataset that has the labels")
         return self
+
+    def grouped_by(self) -> str | None:
+        """What a split's name says of the groups that it keeps together; None where there are none."""
+        return None
+
+    def split_name(self) -> str:
+        """The images' own split where they come with one: that is seen when the pack is opened, not here."""
+        return "own-or-" + splits.per_class_name(self.test_share, self.split_seed, self.grouped_by())
+
+    def split_names(self) -> dict[str, str]:
+        seed, group = self.split_seed, self.grouped_by()
+        if k := self.folds:
+            own = "own-or-" if self.own_folds() else ""
+            return {f"fold{i}of{k}": own + splits.fold_name(i, k, seed, group) for i in range(1, k + 1)}
+        if r := self.repeats:  # named by their seeds alone: with more repeats the first ones stay as they are
+            names = [splits.per_class_name(self.test_share, seed + i, group) for i in range(r)]
+            return {f"repeat{i}of{r}": f"repeat-{name}" for i, name in enumerate(names, start=1)}
+        return super().split_names()
+
+    def own_folds(self) -> bool:
+        """Whether a pack of these may hold folds that the images came with."""
+        return False
 
     def split_tag(self) -> str:
         """What a source's name says of ``split``, since it decides what is packed."""
@@ -114,9 +146,22 @@ def described(roles: dict[str, str], what: str) -> str:
     return ", ".join(f"{what} {_listed(n)} read as {role} ({_USE[role]})" for role, n in named.items() if n)
 
 
-def default_name(settings: SplitSettings, group: str | None = None) -> str:
-    """The images' own split where they come with one: that is seen when the pack is opened, not here."""
-    return "own-or-" + splits.per_class_name(settings.test_share, settings.split_seed, group)
+def grouped(listing: Listing, groups: Mapping[str, str], where: str, by: str) -> Listing:
+    """``listing`` with ``groups`` (path -> group; an image without one is a group of its own), which derived splits and
+    folds keep on one side; the listing's own splits stay as they are.
+
+    ``by``: what says which image is of which group. Raises UserError where no split could keep them together.
+    """
+    found = Counter(groups.values())
+    alone, derived = len(listing.records) - found.total(), splits.OFFICIAL not in listing.splits
+    if len(found) + alone < 2 and derived:
+        raise UserError(
+            f"{where}: {by} gives one group, {next(iter(found), '')!r}, and a split needs two: correct or remove it"
+        )
+    told = f"{where}: {len(found):,} groups by {by}, of up to {max(found.values(), default=0):,} images"
+    told += f", and {alone:,} images of no group" if alone else ""
+    told += ": each stays on one side of the split" if derived else ""
+    return listing._replace(groups=groups, notes=(*listing.notes, told))
 
 
 def with_derived_split(listing: Listing, group: str | None = None) -> Listing:
@@ -124,7 +169,8 @@ def with_derived_split(listing: Listing, group: str | None = None) -> Listing:
     everything, name = list(range(len(listing.records))), splits.per_class_name(0.2, 0, group)
     paths = [record.path for record in listing.records]
     found = splits.resolve(name, {}, listing.labels(everything), paths, listing.group_numbers(everything))
-    return listing._replace(splits={name: {part: positions.tolist() for part, positions in found.items()}})
+    derived = {name: {part: positions.tolist() for part, positions in found.items()}}
+    return listing._replace(splits=listing.splits | derived)
 
 
 def _listed(names: Iterable[str], most: int = 5) -> str:

@@ -1,6 +1,6 @@
 """A table of images: CSV, TSV or Parquet with one row per image.
 
-    path, and perhaps label, split and group       columns, named by keys (`label_column: dx`) or found by usual names
+    path, and perhaps label, split, group and fold  columns, named by keys (`label_column: dx`) or found by usual names
     images/1.png,cat,train,patient7                paths are relative to the table, or to `root:`
 
 All values are text as written: 01 stays 01. Without a split column a share of each class tests, and images of one group
@@ -70,7 +70,7 @@ class Settings(split_names.SplitSettings):
     label_column: str | None = None
     split_column: str | None = None
     group_column: str | None = None
-    fold_column: str | None = None  # not used yet
+    fold_column: str | None = None  # for folds: and nothing else
 
     @model_validator(mode="before")
     @classmethod
@@ -117,10 +117,11 @@ class Settings(split_names.SplitSettings):
         columns = {f"{role}_column": getattr(self, f"{role}_column") for role in USUAL}
         return {"kind": "table"} | self.split_identity() | {k: v for k, v in columns.items() if v is not None}
 
-    def split_name(self) -> str:
-        if self.group_column == "none":
-            return split_names.default_name(self)
-        return split_names.default_name(self, self.group_column or "group")
+    def grouped_by(self) -> str | None:
+        return None if self.group_column == "none" else self.group_column or "group"
+
+    def own_folds(self) -> bool:
+        return self.fold_column != "none"
 
 
 class _Row(NamedTuple):
@@ -163,14 +164,15 @@ def scan(root: Path, settings: Settings) -> Listing:
     kept = [i for i, part in enumerate(part_of) if part is not None]
     records = [Record(names[i], labels[i]) for i in kept]
     tests, vals = ({names[i] for i in kept if part_of[i] == part} for part in ("test", "val"))
-    groups = {}
+    classes = sorted({record.label for record in records} - {None})
+    derived = wanted and not roles
+    own, folds_note = _folds(rows, names, of["fold"], file) if derived and of["fold"] is not None else ({}, ())
+    listing = listing_of(records, classes, {}, own if derived else {splits.OFFICIAL: tests}, vals)
+    listing = listing._replace(notes=_notes(file, columns, roles, len(rows) - len(kept)) + folds_note)
     if of["group"] is not None:
         groups = {names[i]: value for i in kept if (value := rows[i].values[of["group"]].strip())}
-    classes = sorted({record.label for record in records} - {None})
-    listing = listing_of(records, classes, {}, {splits.OFFICIAL: tests}, vals)
-    notes = _notes(file, columns, roles, len(rows) - len(kept))
-    listing = listing._replace(notes=notes, groups=groups)
-    return listing if roles or not wanted else split_names.with_derived_split(listing, columns["group"])
+        listing = split_names.grouped(listing, groups, str(file), f"column {columns['group']!r}")
+    return split_names.with_derived_split(listing, columns["group"]) if derived else listing
 
 
 def read(file: Path) -> tuple[list[str], list[_Row]]:
@@ -397,18 +399,37 @@ def _roles(rows: list[_Row], at: int | None, settings: Settings, file: Path, fau
     return roles if "test" in roles.values() else {}
 
 
+def _folds(rows: list[_Row], names: list[str], at: int, file: Path) -> tuple[dict[str, set[str]], tuple[str, ...]]:
+    """Split -> the images that it tests on, one for each value of the column of folds; and a note for the log."""
+    faults = _Faults(file)
+    for row in rows:
+        if not row.values[at].strip():
+            cure = "write one, or fold_column: none where the column holds no folds"
+            faults.add("has no fold", "have no fold", cure, row)
+    faults.raise_if_any()
+    of = {name: row.values[at].strip() for row, name in zip(rows, names, strict=True)}
+    values = sorted(set(of.values()), key=lambda value: (not value.isdecimal(), value.zfill(20), value))
+    if not 2 <= len(values) <= split_names.MOST_FOLDS:
+        raise UserError(
+            f"{file}: the column of folds holds {len(values):,} different values, and folds are 2 to "
+            f"{split_names.MOST_FOLDS}: write fold_column: none where it holds none"
+        )
+    number = {value: i for i, value in enumerate(values, start=1)}
+    tests = {f"fold{i}of{len(values)}": set() for i in number.values()}
+    for name, value in of.items():
+        tests[f"fold{number[value]}of{len(values)}"].add(name)
+    note = f"{file}: {values[0]!r} to {values[-1]!r} are folds 1 to {len(values)}, which folds: {len(values)} uses"
+    return tests, (note,)
+
+
 def _notes(file: Path, columns: dict[str, str | None], roles: dict[str, str], beside: int) -> tuple[str, ...]:
     """What was read as what, for the log."""
-    read_as = [
-        f"column {name!r} read as {role}" for role, name in columns.items() if name is not None and role != "fold"
-    ]
+    read_as = [f"column {name!r} read as {role}" for role, name in columns.items() if name is not None]
     notes = [f"{file}: {', '.join(read_as)}"]
-    if columns["fold"] is not None:
-        notes.append(f"{file}: column {columns['fold']!r} is not used: folds are not read yet")
+    if columns["fold"] is not None and roles:
+        notes.append(f"{file}: column {columns['fold']!r} is not used: there is a split")
     if roles:
         notes.append(f"{file}: {split_names.described(roles, 'value')}")
-    if columns["group"] is not None and not roles:
-        notes.append(f"{file}: images of one {columns['group']!r} stay on one side of the split")
     if beside:
         notes.append(f"{file}: {beside:,} rows are of no split that split: names and are left out")
     return tuple(notes)

@@ -25,7 +25,7 @@ from sslbench.data.pack.workers import decoded
 from sslbench.data.sources import archives, content
 from sslbench.data.sources.fetch import read_source
 from sslbench.data.spec import JPEG_BYTES_PER_PIXEL, DatasetSettings, Listing
-from sslbench.errors import UserError
+from sslbench.errors import UserError, about
 from sslbench.runtime.files import alone, file_sha256, one_line, require_space, write_json
 from sslbench.runtime.ticker import Progress, Ticker, printer
 from sslbench.store.checksum import sealed
@@ -104,13 +104,13 @@ def _unpacked(source: dict, file: Path, scratch: Path, say: Callable[[str], None
     return scratch / "unpacked"
 
 
-def count(settings: DatasetSettings) -> tuple[int, int]:
-    """Training and test images in the user's own folder, by their names alone.
+def count(settings: DatasetSettings) -> dict[str, tuple[int, int]]:
+    """Training and test images in the user's own folder, by their names alone, for each of ``settings.split_names``.
 
     Raises UserError where ``pack`` would, as far as that can be known without decoding.
     """
-    _, split = _scan(settings, _base(settings, settings.path), settings.path, settings.path)
-    return len(split["train"]), len(split["test"])
+    _, found = _scan(settings, _base(settings, settings.path), settings.path, settings.path)
+    return {name: (len(split["train"]), len(split["test"])) for name, split in found.items()}
 
 
 def _base(settings: DatasetSettings, unpacked: Path) -> Path:
@@ -118,8 +118,8 @@ def _base(settings: DatasetSettings, unpacked: Path) -> Path:
     return layout.base(unpacked, settings) if hasattr(layout, "base") else top_folder(unpacked)
 
 
-def _scan(settings: DatasetSettings, root: Path, unpacked: Path, file: Path) -> tuple[Listing, splits.Split]:
-    """The images below ``root``, and the split that the settings ask for."""
+def _scan(settings: DatasetSettings, root: Path, unpacked: Path, file: Path) -> tuple[Listing, dict[str, splits.Split]]:
+    """The images below ``root``, and the splits that the settings ask for."""
     try:
         listing = sys.modules[type(settings).__module__].scan(root, settings)
     except UserError as error:  # speak of the archive: the scratch folder is about to go
@@ -327,22 +327,29 @@ def _check(
     names: list[str],
     groups: np.ndarray | None,
     split_sets: dict[str, splits.Split],
-) -> splits.Split:
-    """The split that the settings ask for. Raises UserError where it, or a class, cannot be used."""
+) -> dict[str, splits.Split]:
+    """The splits that the settings ask for. Raises UserError where one of them, or a class, cannot be used."""
     for label, name in enumerate(listing.classes):
         if not (labels == label).any():
             raise UserError(f"{file}: class {name!r} has no readable pictures; add some, or remove the class")
-    wanted = settings.split_name()
-    split = splits.resolve(wanted, split_sets, labels, names, groups)
-    if fault := splits.fault(split, labels, listing.classes):
-        raise UserError(f"{file}: split {wanted!r} cannot be used: {fault}{_alike(listing.classes)}")
-    judged = settings.labelled and settings.evaluate_on is None
-    if judged and (fault := splits.too_few_classes(split, labels, listing.classes)):
-        raise UserError(
-            f"{file}: {fault}, and a probe tells classes apart: give every class a folder of its own, name a table of "
-            "labels (kind: table), or set labelled: false to be measured without any (docs/your-own-images.md)"
-        )
-    return split
+    judged, found = settings.labelled and settings.evaluate_on is None, {}
+    with about(str(file)):
+        for part, wanted in settings.split_names().items():
+            split = found[part] = splits.resolve(wanted, split_sets, labels, names, groups)
+            if fault := splits.fault(split, labels, listing.classes):
+                cure = f"; {_MORE_OF_IT}" if part else ""
+                raise UserError(f"split {wanted!r} cannot be used: {fault}{_alike(listing.classes)}{cure}")
+            if judged and (fault := splits.too_few_classes(split, labels, listing.classes)):
+                cure = f"this is {part}; {_MORE_OF_IT}" if part else _NOT_ONE_CLASS
+                raise UserError(f"{fault}, and a probe tells classes apart: {cure}")
+    return found
+
+
+_NOT_ONE_CLASS = (
+    "give every class a folder of its own, name a table of labels (kind: table), or set labelled: false to be measured "
+    "without any (docs/your-own-images.md)"
+)
+_MORE_OF_IT = "write fewer folds:, or give its classes more images, in more groups where they have groups"
 
 
 def _alike(classes: list[str]) -> str:

@@ -22,6 +22,7 @@ from sslbench.report.sections import (
     diagnostics,
     downloads,
     downstream,
+    folds,
     label_free,
     leaderboard,
     provenance,
@@ -68,6 +69,7 @@ def write(page: Page, out_html: Path | None, out_md: Path) -> None:
 def build(report: dict, gallery: dict, album: dict | None = None) -> Page:
     """The page's content: the one definition that both writers use."""
     labels = Labels(report)
+    every, report = report, folds.merged(report)
     names = list(dict.fromkeys(c["dataset"] for c in report["cells"]))
     best, models, thrifty = truncate.best(report), truncate.models(report), truncate.thrifty(report)
     accuracy = [
@@ -86,7 +88,8 @@ def build(report: dict, gallery: dict, album: dict | None = None) -> Page:
     ]
     features = [(n, diagnostics.neighbours(models, n, labels) + diagnostics.health(models, n, labels)) for n in names]
     learning = [(n, learning_curves.curve_charts(models, n, labels)) for n in names]
-    beside = [(n, downstream.tables(models, n, labels)) for n in names]
+    each = truncate.models(every)
+    beside = [(n, downstream.tables(each, n, labels)) for n in dict.fromkeys(c["dataset"] for c in every["cells"])]
     unlabelled = [(n, label_free.blocks(report, n, labels)) for n in names]
     remarks = "".join(more(report) for more in studies.asked(report, "remarks"))
     sections = [
@@ -99,6 +102,7 @@ def build(report: dict, gallery: dict, album: dict | None = None) -> Page:
             (Paragraph(f"{_RANKS} {_MEMORY}{remarks}", "faint"),),
             _parts(accuracy, labels),
         ),
+        Section("folds", "Folds and repeats", (), folds.parts(report, labels), "Folds"),
         Section("paired", "Differences to the best", (), _parts(paired, labels)),
         Section("charts", "Accuracy against cost", (), _parts(costs, labels)),
         Section(
@@ -111,15 +115,15 @@ def build(report: dict, gallery: dict, album: dict | None = None) -> Page:
         *(section(report, labels) for section in studies.asked(report, "sections")),
         Section("transforms", "What the transforms do", (), pictures.transforms(report, gallery), "Transforms"),
         Section("features", "Neighbours and health", (), _parts(features, labels)),
-        Section("pictures", "What the models see", (), pictures.seen(report, album or {}, labels), "Pictures"),
+        Section("pictures", "What the models see", (), pictures.seen(every, album or {}, labels), "Pictures"),
         Section("downstream", "Downstream", (), _parts(beside, labels)),
         Section("label-free", "Choosing without labels", (), _parts(unlabelled, labels), "Without labels"),
         Section("curves", "Learning curves", (), _parts(learning, labels)),
-        Section("data", "Data", (), provenance.data_parts(report, labels)),
-        Section("provenance", "Provenance", provenance.provenance(report, labels)),
+        Section("data", "Data", (), provenance.data_parts(every, labels)),
+        Section("provenance", "Provenance", provenance.provenance(every, labels)),
     ]
     sections = truncate.told(report, sections)
-    sections.append(Section("downloads", "Downloads", downloads.blocks(report, sections)))
+    sections.append(Section("downloads", "Downloads", downloads.blocks(every, sections)))
     plan = report["plan"]
     return Page(
         title=plan.get("title") or plan["name"],
@@ -133,7 +137,7 @@ def build(report: dict, gallery: dict, album: dict | None = None) -> Page:
             if section.parts or (section.blocks and section.anchor != "accuracy")
         ),
         sheets=neighbours.page_sheets(album or {}),
-        foot=provenance.foot(report),
+        foot=provenance.foot(every),
     )
 
 

@@ -5,7 +5,9 @@ from collections.abc import Collection, Sequence
 
 ABSENT = "–"
 _IN_TITLE = ("form", "preset")  # options that a model's title says
-_PER_CLASS = re.compile(r"(own-or-)?per-class-([\d.]+)-([\d.]+)-seed(\d+)(-by-\w+)?")  # as data/splits.py names them
+# as data/splits.py names them
+_PER_CLASS = re.compile(r"(own-or-|repeat-)?per-class-([\d.]+)-([\d.]+)-seed(\d+)(-by-\w+)?")
+_FOLD = re.compile(r"(own-or-)?fold(\d+)of(\d+)(?:-seed(\d+)(-by-\w+)?)?")
 
 
 class Labels:
@@ -14,6 +16,7 @@ class Labels:
     def __init__(self, report: dict) -> None:
         self._models = {name: self._model(name, report["models"]) for name in report["models"]}
         judges = {c["dataset"]: c["evaluated_on"] for c in report["cells"]}
+        judges |= {name.partition("@")[0]: judge.partition("@")[0] for name, judge in judges.items() if "@" in name}
         self._judges = {name: judge for name, judge in judges.items() if judge != name}
         repeated = [label for label in self._models.values() if list(self._models.values()).count(label) > 1]
         for name, label in self._models.items():
@@ -81,14 +84,18 @@ def split_words(name: str, kind: str = "", stored: Collection[str] | None = None
     if name == "official":
         return own or name
     own = own or "own train/test folders"
-    match = _PER_CLASS.fullmatch(name)
+    match = _PER_CLASS.fullmatch(name) or _FOLD.fullmatch(name)
     if match is None:
         return name
     # Where the config does not name the column, only the pack knows whether there is one.
     known = any("-by-" in split and not split.startswith("own-or-") for split in stored or ())
-    grouped = match[5] and (match[5] != "-by-group" or known)
-    words = f"{match[2]}/{match[3]} per class, seed {match[4]}{', groups kept together' if grouped else ''}"
-    if not match[1]:
+    grouped = ", groups kept together" if match[5] and (match[5] != "-by-group" or known) else ""
+    if match.re is _FOLD:
+        own = match[4] is None or (match[1] and f"fold{match[2]}of{match[3]}" in (stored or ()))
+        how = " by the table's column" if own else f", seed {match[4]}{grouped}"
+        return f"fold {match[2]} of {match[3]}{how}"
+    words = f"{match[2]}/{match[3]} per class, seed {match[4]}{grouped}"
+    if match[1] != "own-or-":
         return words
     if stored is None:
         return f"{own}, or else {words}"

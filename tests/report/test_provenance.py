@@ -137,6 +137,11 @@ def test_a_thousand_cells_take_little_room(tree, folders) -> None:
             None,
             "the table's split column, or else 80/20 per class, seed 0, groups kept together",
         ),
+        ("repeat-per-class-80-20-seed2", "folder", [], "80/20 per class, seed 2"),
+        ("fold2of5-seed0-by-patient", "table", [], "fold 2 of 5, seed 0, groups kept together"),
+        ("own-or-fold2of5-seed0", "table", ["fold1of5"], "fold 2 of 5, seed 0"),
+        ("own-or-fold2of5-seed0", "table", ["fold2of5"], "fold 2 of 5 by the table's column"),
+        ("fold2of5", "table", ["fold2of5"], "fold 2 of 5 by the table's column"),
     ],
 )
 def test_a_tables_split_is_described_as_it_was_made(name, kind, stored, words) -> None:

@@ -13,7 +13,7 @@ from sslbench.data import doctor
 from sslbench.errors import UserError
 from sslbench.grid.deduplicate import unfold
 from sslbench.report import studies
-from sslbench.report.collect import csv_tables
+from sslbench.report.collect import csv_tables, folds
 from sslbench.report.collect import entries as ranking
 from sslbench.report.collect.cell_results import loss_parts, read_cell
 from sslbench.report.collect.job_logs import error_line, first_missing, no_pictures, source_folder
@@ -58,6 +58,8 @@ def collect(plan: dict, results: Path, out_dir: Path) -> None:
         of = joined[tuple(entry["name"])]
         for fields in studies.asked(about, "entries"):
             entry |= fields([c for c in of if c["seed"] in entry["used"]] or of)
+    counts = {name: dataset["manifest"].get("count") for name, dataset in datasets.items()}
+    divided = folds.together(cells, correct, counts, confidence)
     for name, dataset in datasets.items():
         dataset["smallest_difference"] = ranking.smallest_difference(entries, name, confidence)
     report = {
@@ -71,7 +73,7 @@ def collect(plan: dict, results: Path, out_dir: Path) -> None:
         "transforms": plan["transforms"],
         "cells": cells,
         "entries": entries,
-    } | {key: names for key, names in about.items() if names}
+    } | {key: found for key, found in (about | {"divided": divided}).items() if found}
     for fields in studies.asked(report, "fields"):
         report |= fields(report, correct, confidence)
     report = _finite(report)
@@ -190,7 +192,8 @@ def _stored_name(split: str | None, stored: dict | None) -> str | None:
     """`own-or-...` as the pack resolves it, so that one split has one name; as it is where there is no pack."""
     if split is None or stored is None or not split.startswith("own-or-"):
         return split
-    return "official" if "official" in stored else split.removeprefix("own-or-")
+    derived = split.removeprefix("own-or-")
+    return next((name for name in ("official", derived.partition("-")[0]) if name in stored), derived)
 
 
 def _findings(pack: Path, split: str | None) -> dict:

@@ -48,7 +48,7 @@ def _cell(cell: dict, entries: dict, report: dict) -> dict:
 def entries(report: dict) -> list[dict]:
     """One row per dataset, model and transform, over its seeds: what the ranks are made of."""
     rows = []
-    for entry in report["entries"]:
+    for entry in (*report["entries"], *(report.get("divided") or {}).get("entries", ())):
         row = dict(zip(("dataset", "model", "transform"), entry["name"], strict=True))
         row |= {"family": entry["family"], "kind": entry["kind"], "seeds": len(entry["seeds"])}
         row |= {"used": len(entry["used"]), "collapsed": entry["collapsed"], "suspicious": entry["suspicious"]}

@@ -62,12 +62,13 @@ def _small_views(report: dict) -> str:
 def across(report: dict, labels: Labels) -> tuple[Part, ...]:
     """What holds over all datasets, where two or more share two or more ranked entries: mean ranks and their groups.
 
-    A dataset that is judged on another's labels is left out: it would count that one's test pictures twice.
+    A dataset that is judged on another's labels is left out: it would count that one's test pictures twice. So is a
+    repeat of one.
     """
     scores: dict[tuple[str, str], dict[str, float]] = {}
     for entry in report["entries"]:
         dataset, *combination = entry["name"]
-        if entry["dataset_rank"] and labels.judge(dataset) is None:
+        if entry["dataset_rank"] and labels.judge(dataset) is None and "@" not in dataset:
             scores.setdefault(tuple(combination), {})[dataset] = entry["top1"]["value"]
     names = list(dict.fromkeys(dataset for of in scores.values() for dataset in of))
     whole = {key: [of[name] for name in names] for key, of in scores.items() if len(of) == len(names)}

@@ -27,15 +27,24 @@ _COMMAND = {"prefix": "snakemake --cores all", "suffix": ""}
 
 
 def data_parts(report: dict, labels: Labels) -> tuple[Part, ...]:
-    """One part per dataset: its hashes, its splits and what the doctor found."""
-    parts = []
+    """One part per dataset: its hashes, its splits and what the doctor found; of a divided one, the pack once."""
+    parts, told = [], set()
     for name, entry in report["datasets"].items():
         manifest = entry["manifest"]
         if not manifest:
             why = next((c["why"] for c in report["cells"] if c["dataset"] == name and c["status"] == "set aside"), "")
-            told = f"Not packed here. {why or entry['failed']}".strip()
-            parts.append(Part(labels.dataset(name), (Paragraph(told, "faint"),)))
+            lacking = f"Not packed here. {why or entry['failed']}".strip()
+            parts.append(Part(labels.dataset(name), (Paragraph(lacking, "faint"),)))
             continue
+        if (
+            "@" in name
+            and entry["pack"] in told
+            and (split := (entry["doctor"].get("splits") or {}).get(entry["split"]))
+        ):
+            found = _split_findings(_words(entry, entry["split"]), split)
+            parts.append(Part(labels.dataset(name), (Points(tuple(found)), *_classes(entry))))
+            continue
+        told.add(entry["pack"])
         facts: list[tuple[str, Text]] = [("Kind", str(entry["kind"])), ("Split used", _split_used(entry))]
         if judge := labels.judge(name):
             facts.append(("Judged on", f"the labels of {judge}"))
@@ -190,7 +199,10 @@ def _split_findings(name: str, split: dict) -> list[Text]:
         sides.append(f"{split['val']:,} val, which chooses the probe's penalty")
     found: list[Text] = [f"Split, {name}: {'; '.join(sides)}."]
     if groups := split.get("groups_in_both"):
-        found.append((Span(f"{counted(groups, 'group')} of the table on more than one side", "strong"), "."))
+        pair = listed(split.get("of_one_group") or [])
+        found.append(
+            (Span(f"{counted(groups, 'group')} on more than one side", "strong"), f", e.g. of {pair}." if pair else ".")
+        )
     if split.get("untested"):
         found.append(f"No accuracy speaks of classes without test pictures: {listed(split['untested'])}.")
     both = split.get("in_both") or {"count": 0, "first": []}

@@ -53,13 +53,14 @@ def collect(plan: dict, results: Path, out_dir: Path) -> None:
         if ranking.may_rank(cell) or any(test(cell) for test in tested):
             correct[_name(cell)] = ranking.read_correct(found["predictions"], known)
     entries = ranking.entries(cells, correct, confidence)
-    joined = ranking.joined(cells)
-    for entry in entries:
+    counts = {name: dataset["manifest"].get("count") for name, dataset in datasets.items()}
+    divided = folds.together(cells, correct, counts, confidence)
+    joined = ranking.joined([cell | {"dataset": folds.whole(cell["dataset"])} for cell in cells] if divided else [])
+    joined |= ranking.joined(cells)
+    for entry in (*entries, *divided.get("entries", ())):
         of = joined[tuple(entry["name"])]
         for fields in studies.asked(about, "entries"):
             entry |= fields([c for c in of if c["seed"] in entry["used"]] or of)
-    counts = {name: dataset["manifest"].get("count") for name, dataset in datasets.items()}
-    divided = folds.together(cells, correct, counts, confidence)
     for name, dataset in datasets.items():
         dataset["smallest_difference"] = ranking.smallest_difference(entries, name, confidence)
     report = {

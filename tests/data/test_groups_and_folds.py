@@ -109,7 +109,7 @@ def test_a_pattern_on_the_path_says_what_stays_on_one_side(videos, pattern):
     (split,) = found.splits.values()
     sides = [{found.groups[found.records[i].path] for i in split[part]} for part in ("train", "test")]
     assert not sides[0] & sides[1] and sides[1]
-    assert "10 groups by group:, of up to 4 images: each stays on one side" in found.notes[-1]
+    assert f"10 groups by group: {pattern!r}, of up to 4 images: each stays on one side" in found.notes[-1]
 
 
 def test_a_pattern_and_a_column_that_say_the_same_split_the_same(videos):
@@ -139,7 +139,7 @@ def test_a_pattern_that_cannot_group_the_images_is_refused(videos, pattern, said
 def test_images_that_the_suggested_pattern_leaves_empty_are_groups_of_their_own(videos):
     found = scanned(videos, group=r".*?(?:(video[01])_)|")
     assert Counter(found.groups.values()) == {"video0": 4, "video1": 4}
-    assert "2 groups by group:, of up to 4 images, and 32 images of no group" in found.notes[-1]
+    assert "of up to 4 images, and 32 images of no group: each stays on one side" in found.notes[-1]
 
 
 @pytest.mark.parametrize(

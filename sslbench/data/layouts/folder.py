@@ -82,7 +82,8 @@ def scan(root: Path, settings: Settings) -> Listing:
     ``settings.group`` does not say of every picture which group it is of."""
     listing = _scan(root, settings)
     if settings.group:
-        listing = split_names.grouped(listing, _groups(root, listing, settings.group), str(root), "group:")
+        groups = _groups(root, listing, settings.group)
+        listing = split_names.grouped(listing, groups, str(root), f"group: {settings.group!r}")
     return listing if listing.splits else split_names.with_derived_split(listing, settings.grouped_by())
 
 

@@ -78,7 +78,7 @@ def check_images(plan: Plan) -> list[str]:
         counts, batch = cell.dataset.counts, cell.model.training.batch_size
         check_batch(cell, counts)
         if counts and (line := left_out(counts[0], batch)):
-            notes[cell.dataset.name, batch] = f"datasets.{cell.dataset.name}: {line}"
+            notes[cell.dataset.entry, batch] = f"datasets.{cell.dataset.entry}: {line}"  # one for all folds
     return list(notes.values())
 
 

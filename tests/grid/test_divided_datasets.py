@@ -71,12 +71,14 @@ def test_one_fold_may_be_asked_for_and_one_that_is_not_there_is_refused(expanded
 
 def test_a_dataset_judged_on_another_is_judged_on_each_of_its_folds(expanded):
     more = {"kind": "folder", "path": "unsorted", "evaluate_on": "pets"}
-    cells = [c for c in expanded({"pets": PETS | {"folds": 2}, "more": more}, "more").cells() if not c.reference]
+    config = expanded({"pets": PETS | {"folds": 2}, "more": more}, "more")
+    cells = [c for c in config.cells() if not c.reference]
     assert [(c.dataset.name, c.evaluated.name) for c in cells] == [
         ("more@fold1of2", "pets@fold1of2"),
         ("more@fold2of2", "pets@fold2of2"),
     ]
     assert len({cell.text for cell in cells}) == 1  # one pretraining, which the store hands to the second
+    assert cost.describe(config, cells).startswith("1 cells to pretrain")
 
 
 def test_more_repeats_leave_the_first_ones_as_they_are(expanded):

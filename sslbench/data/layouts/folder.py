@@ -83,7 +83,7 @@ def scan(root: Path, settings: Settings) -> Listing:
     listing = _scan(root, settings)
     if settings.group:
         groups = _groups(root, listing, settings.group)
-        listing = split_names.grouped(listing, groups, str(root), f"group: {settings.group!r}")
+        listing = split_names.grouped(listing, groups, str(root), f"group: '{settings.group}'")
     return listing if listing.splits else split_names.with_derived_split(listing, settings.grouped_by())
 
 
@@ -95,9 +95,9 @@ def _groups(root: Path, listing: Listing, pattern: str) -> dict[str, str]:
     lacking = [path for path, match in found.items() if match is None]
     if lacking:
         count = "none" if len(lacking) == len(found) else f"{len(found) - len(lacking):,}"
-        cure = f", or let it match them too, as {f'.*?(?:{pattern})|'!r}, to make each a group of its own"
+        cure = f", or let it match them too, as '.*?(?:{pattern})|', to make each a group of its own"
         raise UserError(
-            f"{root}: group: {pattern!r} matches the path of {count} of {len(found):,} images, and not e.g. "
+            f"{root}: group: '{pattern}' matches the path of {count} of {len(found):,} images, e.g. not of "
             f"{lacking[0]!r}: correct it{cure if len(lacking) < len(found) else ''}"
         )
     return {path: match[which] for path, match in found.items() if match[which]}

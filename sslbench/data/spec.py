@@ -83,9 +83,9 @@ class DatasetSettings(Strict):
         """Name of what is fetched, e.g. ``imagenette2-160``: equal source and pack size share a pack."""
         raise NotImplementedError
 
-    def download(self) -> Archive | None:
-        """The official archive, or None where there is no download (user-supplied, drawn, or a folder)."""
-        return None
+    def downloads(self) -> tuple[Archive, ...]:
+        """The official files, none where there is no download (user-supplied, drawn, or a folder)."""
+        return ()
 
     def how_to_get(self) -> str:
         """What to do where there is no download and the user has supplied nothing."""
@@ -95,9 +95,19 @@ class DatasetSettings(Strict):
         """What decides the packed pictures, as plain values: no paths, nothing about splits."""
         raise NotImplementedError
 
+    @property
+    def listed(self) -> bool:
+        """Whether the user's own folder or archive can be counted by the names in it."""
+        return self.path is not None or self.archive is not None
+
+    def published(self) -> tuple[int, int, int] | None:
+        """Training images, test images and classes of an official set."""
+        return None
+
     def known_counts(self) -> tuple[int, int] | None:
         """Training and test pictures, where they are known before anything is fetched."""
-        return None
+        found = self.published()
+        return found and found[:2]
 
     def split_name(self) -> str:
         """Which of the pack's splits the cells use, e.g. ``official`` or ``per-class-80-20-seed0``."""

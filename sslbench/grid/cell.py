@@ -30,6 +30,7 @@ class Dataset:
     pack_size: int  # px, shortest side
     source: str  # folder name of what is fetched
     pack: str  # folder name of the packed pictures
+    data: Path = Path("data")  # the folder of both
     part: str = ""  # which of a divided dataset, e.g. fold1of5
     first: "Dataset | None" = field(default=None, repr=False)  # of its parts, where it is not that itself
 
@@ -47,28 +48,35 @@ class Dataset:
     def needs_archive(self) -> bool:
         """True where only the user can supply the pictures, and has not."""
         local = self.settings.archive or self.settings.path
-        return local is None and self.settings.download() is None and not self.settings.drawn
+        return local is None and not self.settings.downloads() and not self.settings.drawn
 
     @cached_property
-    def counts(self) -> tuple[int, int] | None:
-        """Training and test images: as published, or as the user's own folder has them. None where neither is known.
+    def own_counts(self) -> tuple[int, int, int] | None:
+        """Training images, test images and classes in the user's own folder or archive; None where it is not there, or
+        its images have no names of their own.
 
-        Raises UserError where the folder cannot be read as training and test images.
+        Raises UserError where it cannot be read as training and test images.
         """
-        if self.settings.path is None or not self.settings.path.is_dir():
-            return self.settings.known_counts()
         counted = (self.first or self)._counted
-        return counted.get(self.part) or counted.get("") or self.settings.known_counts()
+        return counted.get(self.part) or counted.get("")
 
     @cached_property
-    def _counted(self) -> dict[str, tuple[int, int]]:
-        """By part, the own folder once looked through for all of them."""
+    def _counted(self) -> dict[str, tuple[int, int, int]]:
+        """By part, the user's own files once looked through for all of them."""
+        if not self.settings.listed or self.settings.missing():
+            return {}
         try:
-            from sslbench.data.pack.write import count  # where Snakemake has an environment of its own, jobs say it
+            from sslbench.data.pack.count import count  # where Snakemake has an environment of its own, jobs say it
         except ImportError:
             return {}
         with about(f"datasets.{self.entry}"):
-            return count(self.settings)
+            return count(self.settings, self.data / "sources" / self.source)
+
+    @property
+    def counts(self) -> tuple[int, int] | None:
+        """Training and test images: of the user's own files, or as published. None where neither is known."""
+        found = self.own_counts
+        return found[:2] if found else self.settings.known_counts()
 
     @cached_property
     def read(self) -> dict:

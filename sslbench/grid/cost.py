@@ -110,6 +110,7 @@ def disk_bytes(dataset: Dataset) -> float | None:
     counts = dataset.counts
     if counts is None:
         return None
-    archive = dataset.settings.download()
     per_pixel = JPEG_BYTES_PER_PIXEL if dataset.settings.encoding == "jpeg" else 3
-    return sum(counts) * dataset.pack_size**2 * 4 / 3 * per_pixel + ((archive and archive.size) or 0)
+    return sum(counts) * dataset.pack_size**2 * 4 / 3 * per_pixel + sum(
+        one.size or 0 for one in dataset.settings.downloads()
+    )

@@ -44,7 +44,7 @@ class Grid(Config):
             first = None
             for part in _judge(name, s, settings).split_names():  # one judged on another's folds is divided as that
                 full = f"{name}@{part}" if part else name
-                datasets[full] = Dataset(full, kind, s, sizes[name], *packs[name], part, first)
+                datasets[full] = Dataset(full, kind, s, sizes[name], *packs[name], self.paths.data, part, first)
                 first = first or datasets[full]
         return datasets
 

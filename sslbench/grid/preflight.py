@@ -15,7 +15,7 @@ from pathlib import Path
 from sslbench import registry
 from sslbench.config.models import left_out
 from sslbench.errors import UserError
-from sslbench.grid.cell import Cell
+from sslbench.grid.cell import Cell, Dataset
 from sslbench.grid.plan import Plan, check_batch
 from sslbench.runtime.files import user_cache
 from sslbench.store.canonical_json import canonical
@@ -69,17 +69,34 @@ def require_targets(targets: dict[str, str], words: Iterable[str], made: Callabl
 
 
 def check_images(plan: Plan) -> list[str]:
-    """Notes on the user's own folders that unfinished cells train on, by the names of their images alone.
+    """Notes on the user's own folders and archives that unfinished cells need, by the names of their images alone.
 
-    Raises UserError where a folder cannot be read as training and test images, or its training images are too few.
+    Raises UserError where one cannot be read as training and test images, is an official set and holds others than were
+    published, or has too few training images.
     """
+    for dataset in {d.entry: d for c in plan.waiting for d in (c.dataset, c.evaluated)}.values():
+        _require_published(dataset)
+    waiting = (c for c in plan.waiting if c.dataset.settings.path or c.dataset.settings.archive)
     notes = {}
-    for cell in plan.trained_pairs(cell for cell in plan.waiting if cell.dataset.settings.path):
+    for cell in plan.trained_pairs(waiting):
         counts, batch = cell.dataset.counts, cell.model.training.batch_size
         check_batch(cell, counts)
         if counts and (line := left_out(counts[0], batch)):
             notes[cell.dataset.entry, batch] = f"datasets.{cell.dataset.entry}: {line}"  # one for all folds
     return list(notes.values())
+
+
+def _require_published(dataset: Dataset) -> None:
+    """Raise UserError where an official set of the user's own is not what was published."""
+    found, published = dataset.own_counts, dataset.settings.published()
+    subset = dataset.kind == "imagenet" and found and found[2] < published[2]
+    if found and published and found != published and not subset:
+        place = dataset.settings.path or dataset.settings.archive
+        has, wanted = (f"{n[0]:,} training and {n[1]:,} test images of {n[2]:,} classes" for n in (found, published))
+        raise UserError(
+            f"datasets.{dataset.entry}: {place} holds {has}, and {dataset.settings.source()} has {wanted}: get it "
+            "whole, or write kind: folder where these are images of your own"
+        )
 
 
 def require_models(cells: Iterable[Cell], devices: int = 1) -> None:

@@ -26,8 +26,8 @@ class Remote(DatasetSettings):
     def source(self) -> str:
         return "set"
 
-    def download(self) -> Archive:
-        return self.official
+    def downloads(self) -> tuple[Archive, ...]:
+        return (self.official,)
 
 
 @pytest.fixture

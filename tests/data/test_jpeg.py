@@ -144,7 +144,7 @@ def test_the_encoding_names_pack_and_cell_and_pixels_change_neither() -> None:
     datasets = [cell.Dataset("x", "imagenette", settings, 160, *names["a"]) for settings in (pixels, jpeg)]
     read = [dataset.read for dataset in datasets]
     assert read[1]["identity"] == read[0]["identity"] | {"encoding": "jpeg"}
-    archive = pixels.download().size
+    archive = pixels.downloads()[0].size
     assert (cost.disk_bytes(datasets[0]) - archive) == pytest.approx(3 * (cost.disk_bytes(datasets[1]) - archive))
 
 

@@ -29,7 +29,7 @@ UNTRAINED = {"random/none", "random-vit_tiny_patch16_224-patch_size-8/none"}  # 
 
 
 def overlay(archive: Path) -> dict:
-    source = {"kind": "imagenette", "version": 2, "size": 160, "pack_size": 72, "archive": str(archive.resolve())}
+    source = {"kind": "folder", "pack_size": 72, "archive": str(archive.resolve())}  # fewer than ImageNette has
     return {
         "name": "real",
         "title": "Real pictures",

@@ -40,6 +40,12 @@ class Settings(DatasetSettings):
     def identity(self) -> dict:
         return {"kind": "imagenet"}
 
+    def published(self) -> tuple[int, int, int]:
+        return 1_281_167, 50_000, 1000
+
+    def known_counts(self) -> None:
+        """A folder may hold fewer classes."""
+
 
 def base(root: Path, settings: Settings) -> Path:
     return top_folder(root, PARTS)

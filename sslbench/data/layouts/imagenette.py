@@ -34,16 +34,14 @@ class Settings(DatasetSettings):
     def source(self) -> str:
         return ("imagenette", "imagenette2")[self.version - 1] + ("" if self.size == "full" else f"-{self.size}")
 
-    def download(self) -> Archive | None:
-        return ARCHIVES[self.source()]
+    def downloads(self) -> tuple[Archive, ...]:
+        return (ARCHIVES[self.source()],)
 
     def identity(self) -> dict:
         return {"kind": "imagenette", "version": self.version, "size": self.size}
 
-    def known_counts(self) -> tuple[int, int] | None:
-        if self.archive is not None or self.path is not None:
-            return None
-        return ((12_894, 500), (9_469, 3_925))[self.version - 1]
+    def published(self) -> tuple[int, int, int]:
+        return (*((12_894, 500), (9_469, 3_925))[self.version - 1], len(TITLES))
 
 
 def scan(root: Path, settings: Settings) -> Listing:

@@ -33,16 +33,14 @@ class Settings(DatasetSettings):
     def source(self) -> str:
         return "imagewoof2" + ("" if self.size == "full" else f"-{self.size}")
 
-    def download(self) -> Archive | None:
-        return ARCHIVES[self.source()]
+    def downloads(self) -> tuple[Archive, ...]:
+        return (ARCHIVES[self.source()],)
 
     def identity(self) -> dict:
         return {"kind": "imagewoof", "size": self.size}
 
-    def known_counts(self) -> tuple[int, int] | None:
-        if self.archive is not None or self.path is not None:
-            return None
-        return ((12_454, 500), (9_025, 3_929))[self.version - 1]
+    def published(self) -> tuple[int, int, int]:
+        return (*((12_454, 500), (9_025, 3_929))[self.version - 1], len(TITLES))
 
     def split_name(self) -> str:
         return "official" if self.version == 2 else "v1-rebuilt"

@@ -35,8 +35,8 @@ class Settings(DatasetSettings):
     def identity(self) -> dict:
         return {"kind": "nabirds"}
 
-    def known_counts(self) -> tuple[int, int] | None:
-        return (23_929, 24_633) if self.split == "official" else (38_655, 9_907)
+    def published(self) -> tuple[int, int, int]:
+        return (23_929, 24_633, 555) if self.split == "official" else (38_655, 9_907, 555)
 
     def split_name(self) -> str:
         return "official" if self.split == "official" else splits.per_class_name(0.2, self.split_seed)

@@ -63,7 +63,7 @@ def pack(
         try:
             _empty(scratch)  # of a run that was killed
             check()
-            unpacked = _unpacked(source, file, scratch, say)
+            unpacked = _unpacked(settings, source, file, scratch, say)
             root = _base(settings, unpacked)
             listing, _ = _scan(settings, root, scratch / "unpacked", file)
             for note in listing.notes:
@@ -95,22 +95,27 @@ def _same(out: Path, source: str, settings: DatasetSettings, pack_size: int) -> 
     return asked == {key: manifest[key] for key in asked}
 
 
-def _unpacked(source: dict, file: Path, scratch: Path, say: Callable[[str], None]) -> Path:
-    if source["kind"] == "folder":
+def _unpacked(settings: DatasetSettings, source: dict, file: Path, scratch: Path, say: Callable[[str], None]) -> Path:
+    """Where the images are: the folder itself, or what an archive is unpacked into. A layout may have its own way."""
+    unpack = getattr(sys.modules[type(settings).__module__], "unpack", None)
+    into = scratch / "unpacked"
+    if source["kind"] == "folder" and unpack is None:
         return file
-    require_space(scratch, _MARGIN * (source.get("unpacked") or source["size"]), f"unpacking {file.name}")
-    say(f"unpacking {file.name}")
-    archives.extract(file, scratch / "unpacked")
-    return scratch / "unpacked"
+    if source["kind"] != "folder":
+        require_space(scratch, _MARGIN * (source.get("unpacked") or source["size"]), f"unpacking {file.name}")
+        say(f"unpacking {file.name}")
+    if unpack is not None:
+        return unpack(settings, file, into)
+    archives.extract(file, into)
+    return into
 
 
-def count(settings: DatasetSettings) -> dict[str, tuple[int, int]]:
-    """Training and test images in the user's own folder, by their names alone, for each of ``settings.split_names``.
+def listed(settings: DatasetSettings, unpacked: Path, file: Path) -> tuple[Listing, dict[str, splits.Split]]:
+    """The images of an unpacked ``file``, or of a folder, by their names alone, and the splits that are asked for.
 
     Raises UserError where ``pack`` would, as far as that can be known without decoding.
     """
-    _, found = _scan(settings, _base(settings, settings.path), settings.path, settings.path)
-    return {name: (len(split["train"]), len(split["test"])) for name, split in found.items()}
+    return _scan(settings, _base(settings, unpacked), unpacked, file)
 
 
 def _base(settings: DatasetSettings, unpacked: Path) -> Path:

@@ -81,8 +81,8 @@ def _bomb(archive: Path, member: str | None = None) -> UserError:
     )
 
 
-def extract(archive: Path, into: Path) -> None:
-    """Unpack ``archive`` into the new folder ``into``, wholly or not at all.
+def extract(archive: Path, into: Path, empty: Callable[[str], bool] = lambda path: False) -> None:
+    """Unpack ``archive`` into the new folder ``into``, wholly or not at all; of what is to be ``empty`` the name alone.
 
     Raises UserError, naming the member, where the archive is damaged, unsafe or fills the disk.
     """
@@ -91,7 +91,7 @@ def extract(archive: Path, into: Path) -> None:
     part.mkdir(parents=True)
     try:
         with _one_line(archive):
-            _unpack(archive, part)
+            _unpack(archive, part, empty)
         part.replace(into)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
@@ -108,7 +108,7 @@ def verify(archive: Path) -> dict[str, int]:
     return {"files": files, "unpacked": unpacked}
 
 
-def _unpack(archive: Path, root: Path) -> None:
+def _unpack(archive: Path, root: Path, empty: Callable[[str], bool]) -> None:
     links: list[tuple[str, str]] = []  # (path, path of the file it stands for)
     for path, kind, target, blocks in _checked(archive):
         place = root / path
@@ -118,7 +118,7 @@ def _unpack(archive: Path, root: Path) -> None:
             elif kind == "file":
                 place.parent.mkdir(parents=True, exist_ok=True)
                 with place.open("xb") as file:
-                    for block in blocks:
+                    for block in () if empty(path) else blocks:
                         file.write(block)
             else:
                 links.append((path, target))

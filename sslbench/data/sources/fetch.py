@@ -1,9 +1,10 @@
 """Fetching a dataset: a download, a local archive, a folder used in place, or pictures that the project draws.
 
 Nothing is believed before it is verified, and ``source.json``, written last, says what was: ``source``, ``kind``
-("download", "archive", "folder" or "drawn"), ``file`` (absolute, or relative to this folder), ``sha256`` (of a folder:
-over all its files, as content.py has it), ``size`` in bytes, ``official`` (its checksum is the official one) and, where
-it was counted, ``unpacked`` in bytes. It holds no times or inodes, so that equal content makes it equal.
+("download", "archive", "folder" or "drawn"), ``file`` (absolute, or relative to this folder; of several ``.``, and
+``files`` are their names), ``sha256`` (of a folder: over all its files, as content.py has it), ``size`` in bytes,
+``official`` (its checksum is the official one) and, where it was counted, ``unpacked`` in bytes. It holds no times or
+inodes, so that equal content makes it equal.
 """
 
 import email.utils
@@ -63,9 +64,11 @@ def _fetch(settings: DatasetSettings, folder: Path, say: Callable[[str], None]) 
         file = folder / f"{settings.source()}.tar"
         draw(settings, file)
         found = {"kind": "drawn", "file": file.name, **_fingerprint(file), "official": True}
-    elif (wanted := settings.download()) is not None:
-        file = download(wanted, folder, say)
-        found = {"kind": "download", "file": file.name, **_fingerprint(file), "official": True}
+    elif wanted := settings.downloads():
+        files = [download(one, folder, say) for one in wanted]
+        found = {"kind": "download", "file": files[0].name, **_fingerprint(*files), "official": True}
+        if len(files) > 1:
+            found |= {"file": ".", "files": [file.name for file in files]}
     else:
         raise UserError(f"{settings.source()} has no download: {settings.how_to_get()}")
     found["source"] = settings.source()
@@ -85,7 +88,9 @@ def read_source(source_json: Path) -> tuple[dict, Path]:
     if expected.pop("kind") == "folder":
         if not file.is_dir():
             raise UserError(f"{file}: the folder of pictures is gone since it was fetched; put it back or change path:")
-    elif not file.is_file() or expected != _fingerprint(file):
+        return found, file
+    files = [file / name for name in found.get("files", [])] or [file]
+    if not all(one.is_file() for one in files) or expected != _fingerprint(*files):
         raise UserError(f"{file}: is gone or has changed since it was fetched; delete {source_json} and run again")
     return found, file
 
@@ -114,7 +119,7 @@ def _in_place(settings: DatasetSettings, folder: Path, say: Callable[[str], None
 
 
 def _local(settings: DatasetSettings, folder: Path, say: Callable[[str], None]) -> dict:
-    archive, official = settings.archive, settings.download()
+    archive, official = settings.archive, next(iter(settings.downloads()), None)
     if not archive.is_file():
         raise UserError(
             f"archive: there is no file {archive}; check the path, which is relative to the working directory"
@@ -163,8 +168,11 @@ def _hash(file: Path, name: str) -> str:
         return hashlib.file_digest(opened, lambda: hashlib.new(name, usedforsecurity=False)).hexdigest()
 
 
-def _fingerprint(file: Path) -> dict:
-    return {"sha256": _hash(file, "sha256"), "size": file.stat().st_size}
+def _fingerprint(*files: Path) -> dict:
+    """Of several files the hash is over theirs, in order."""
+    hashes = [_hash(file, "sha256") for file in files]
+    sha256 = hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+    return {"sha256": sha256, "size": sum(file.stat().st_size for file in files)}
 
 
 def download(wanted: Archive, folder: Path, say: Callable[[str], None]) -> Path:

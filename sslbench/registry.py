@@ -78,6 +78,7 @@ DATASETS = {
     "nabirds": "sslbench.data.layouts.nabirds",
     "folder": "sslbench.data.layouts.folder",
     "table": "sslbench.data.layouts.table",
+    "torchvision": "sslbench.data.layouts.torchvision_sets",
     "shapes": "sslbench.data.layouts.shapes",
     "scenes": "sslbench.data.layouts.scenes",
 }

@@ -125,6 +125,14 @@ def make_table(root: Path) -> Path:
     return root / "scans" / "labels.csv"
 
 
+def make_eurosat(root: Path) -> Path:
+    """Two classes of ten images, as torchvision leaves them below its root, which is returned."""
+    for c, name in enumerate(("Forest", "River")):
+        for i in range(10):
+            save(root / "open" / "eurosat" / "2750" / name / f"{name}_{i}.jpg", picture(10 * c + i))
+    return root / "open"
+
+
 def shapes_settings() -> DatasetSettings:
     return settings_of("shapes", train_per_class=2, test_per_class=1, size=16)
 
@@ -137,19 +145,20 @@ TINY: dict[str, Callable[[Path], DatasetSettings]] = {
     "nabirds": lambda root: settings_of("nabirds", archive=tar_of(make_nabirds(root), root / "a.tar", "w")),
     "folder": lambda root: settings_of("folder", path=make_folder(root)),
     "table": lambda root: settings_of("table", table=make_table(root)),
+    "torchvision": lambda root: settings_of("torchvision", name="EuroSAT", path=make_eurosat(root)),
     "shapes": lambda root: shapes_settings(),
     "scenes": lambda root: settings_of("scenes", train_per_class=2, test_per_class=1, size=16),
 }
 
 
 class Server:
-    """Serves ``content`` at any path. ``plan`` says how the next requests go wrong, first come first served.
+    """Serves ``content`` at any path, or of several contents that of the path's name. ``plan`` says how the next requests go wrong, first come first served.
 
     A number is a status code; "cut:n" closes after n bytes; "hang" sends nothing; "no-range" ignores the Range header;
     "other" sends something else of the same length. When the plan is used up all goes well.
     """
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes | dict[str, bytes]) -> None:
         self.content, self.plan, self.ranges = content, [], []
         server = self
 
@@ -175,10 +184,13 @@ class Server:
             time.sleep(1.5)
             return
         start = int(re.match(r"bytes=(\d+)-", asked)[1]) if asked and step != "no-range" else 0
-        if start >= len(self.content):
+        content = self.content
+        if isinstance(content, dict):
+            content = content[request.path.rpartition("/")[2]]
+        if start >= len(content):
             request.send_error(416)
             return
-        content = bytes(len(self.content)) if step == "other" else self.content
+        content = bytes(len(content)) if step == "other" else content
         request.send_response(206 if start else 200)
         if start:
             request.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
@@ -189,7 +201,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(content: bytes) -> Iterator[Server]:
+def serving(content: bytes | dict[str, bytes]) -> Iterator[Server]:
     server = Server(content)
     thread = threading.Thread(target=server.http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()

@@ -17,7 +17,7 @@ from tests.workflow.tiny_grid import TINY
 ENVIRONMENTS = ["data", "export", "report", "train"]
 # What each must not have, though the tests' own environment has it.
 ABSENT = {
-    "data": {"torch", "scipy", "pandas", "jinja2", "snakemake", "pytest", "yaml", "timm"},
+    "data": {"torch", "torchvision", "pandas", "jinja2", "snakemake", "pytest", "yaml", "timm"},
     "report": {"torch", "timm", "lightly", "safetensors", "snakemake", "pytest", "onnx"},
     "train": {"pandas", "snakemake", "pytest", "onnx", "sklearn", "onnxruntime"},
     "export": {"lightly", "pandas", "scipy", "pyarrow", "snakemake", "pytest", "sklearn"},

@@ -73,7 +73,7 @@ def _fetch(settings: DatasetSettings, folder: Path, say: Callable[[str], None]) 
         raise UserError(f"{settings.source()} has no download: {settings.how_to_get()}")
     found["source"] = settings.source()
     write_json(folder / "source.json", found)
-    say(f"{settings.source()}: {found['kind']} {found['file']} verified")
+    say(f"{settings.source()}: {found['kind']} {', '.join(found.get('files', [found['file']]))} verified")
     return found
 
 

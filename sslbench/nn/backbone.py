@@ -70,6 +70,12 @@ class Backbone(nn.Module):
         self.name, self.input_size = name, input_size
         self.model, self.timm_options = _create(name, options, input_size, residual_gain)
         pooled, spatial = self._dry_run(input_size)
+        if pooled.ndim != 2:
+            shape = " x ".join(map(str, pooled.shape[1:]))
+            raise UserError(
+                f"backbone_options: with {options} {name} gives {shape} numbers for an image and not one vector of "
+                "features; leave global_pool out, or write avg"
+            )
         self.num_features, self.map_features = pooled.shape[1], spatial.shape[1]
         self._map_sizes = {input_size: tuple(spatial.shape[2:])}
         self.batch_statistics = any(hasattr(m, "running_var") or hasattr(m, "running_mean") for m in self.modules())

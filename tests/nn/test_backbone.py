@@ -121,6 +121,9 @@ def test_options_reach_timm():
         ("test_resnet", {"pretrained_cfg_overlay": {"file": "w.pth"}}, 64, "pretrained_cfg_overlay cannot be set"),
         ("test_resnet", {"dept": 3}, 64, "'dept'"),
         ("test_vit", {"dept": 3}, 64, "'dept'"),
+        ("test_resnet", {"global_pool": ""}, 64, "not one vector of features; leave global_pool out"),
+        ("test_vit", {"global_pool": ""}, 64, "not one vector of features; leave global_pool out"),
+        ("test_resnet", {"global_pool": "midle"}, 64, "midle"),
         ("test_convnext", {}, 16, "cannot take pictures of 16 px"),
     ],
 )

@@ -36,6 +36,18 @@ class _Log:
         return False
 
 
+def _hold_streams() -> None:
+    """Where a standard stream was closed (``2>&-``), have it lead nowhere: else the next file that is opened takes its
+    number, and what libraries write there stands in it."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115 - for good
+
+
 def _opened(path: Path) -> _Log:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,6 +66,7 @@ def job_log(path: str | Path) -> Iterator[TextIO]:
     its traceback goes to the log too, and on its way.
     """
     log = None
+    _hold_streams()
     try:
         with interrupts_remembered():
             try:

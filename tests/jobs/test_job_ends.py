@@ -99,3 +99,19 @@ def test_any_other_error_of_the_gpu_keeps_its_traceback(tmp_path) -> None:
     with pytest.raises(RuntimeError), job_log(tmp_path / "logs/pretrain/a.log"):
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
     assert "illegal memory access" in (tmp_path / "logs/pretrain/a.log").read_text()
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_job_whose_streams_are_closed_works_and_its_files_take_no_strays(closed: str, tmp_path: Path) -> None:
+    job = (
+        "import os, sys\nfrom sslbench.jobs.log import job_log\n"
+        "with job_log('a.log') as log:\n"
+        "    with open('result', 'w') as file:\n"
+        "        os.write(2, b'a warning of a library')\n"
+        "        print('said', file=sys.stderr)\n"
+        "        file.write(f'{sys.stderr.isatty()}')\n"
+    )
+    command = ["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, job]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False)
+    assert done.returncode == 0
+    assert (tmp_path / "result").read_text() == "False" and (tmp_path / "a.log").read_text() == ""

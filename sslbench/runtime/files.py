@@ -27,9 +27,14 @@ def user_cache() -> Path:
 
 def full_disk(folder: Path, doing: str, left: str = "what was half-made is removed") -> UserError:
     """The error to raise where writing below ``folder`` failed with one of DISK_FULL."""
+    lacking, cure = "disk space", "free some space"
+    with contextlib.suppress(OSError):
+        disk = os.statvfs(next(place for place in (folder, *folder.parents) if place.exists()))
+        if disk.f_files and not disk.f_favail and disk.f_bavail:
+            lacking, cure = "inodes", "remove some files, however small"
     return UserError(
-        f"no disk space left below {folder.parent} while {doing}; {left}: "
-        "free some space, or move paths.data to a larger disk, and run again"
+        f"no {lacking} left below {folder.parent} while {doing}; {left}: "
+        f"{cure}, or move paths.data to a larger disk, and run again"
     )
 
 

@@ -164,8 +164,9 @@ def _link(source: Path, output: Path) -> None:
         try:
             os.link(source, beside)
         except OSError as error:
-            # Another file system, or one without hard links (some network and FUSE mounts).
-            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS):
+            # Another file system, or one without hard links, which some network and FUSE mounts say in odd ways.
+            no_links = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
+            if error.errno not in no_links:
                 raise
             shutil.copyfile(source, beside)
         os.utime(beside)  # an output older than its inputs would be made again and again

@@ -48,6 +48,7 @@ shell.prefix("trap : TERM; ")
 localrules:
     all,
     fetch,  # where the network is
+    exclude,
     collect,
     album,
     report,

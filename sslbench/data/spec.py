@@ -54,12 +54,15 @@ class DatasetSettings(Strict):
     # Of greys of 16 bits: black to white over their whole range, or over what each image uses (decode.py).
     scale: Literal["full", "percentile"] = "full"
     evaluate_on: str | None = None  # name of a labelled dataset to probe on, where this one has no labels
+    exclude_test: bool = False  # leave out of pretraining what shows the same as a test image of evaluate_on
     labelled: bool = True  # False: no labels here; without evaluate_on its cells are measured label-free, not probed
 
     @model_validator(mode="after")
     def _one_place(self) -> "DatasetSettings":
         if self.archive is not None and self.path is not None:
             raise ValueError("archive and path are two places to read from: give one")
+        if self.exclude_test and self.evaluate_on is None:
+            raise ValueError("exclude_test leaves out test images of evaluate_on: give that too")
         return self
 
     @property

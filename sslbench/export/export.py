@@ -38,7 +38,7 @@ def export(
 
     Args:
         cell: paths under "backbone", "run", "ledger", "linear", "knn" and "health"; where nothing is labelled,
-            "labelfree" stands for the last three.
+            "labelfree" stands for the last three. Also "leaks", where there is such a comparison.
         about: what the files do not say: names and facts (metadata.py), and ``collapsed``, whether a collapsed cell was
             asked for.
         outputs: paths under "weights", "config", "onnx" and "card", in one folder.

@@ -18,6 +18,7 @@ def about(cell: Cell, folder: str, overlays: list[str]) -> dict:
         "title": cell.model.title,
         "paper": cell.model.facts.paper,
         "family": cell.model.facts.family,
+        "exclude_test": cell.dataset.settings.exclude_test,
         "folder": folder,
         "collapsed": folder.endswith(MARK),
         "command": command(overlays, f"{folder}/README.md"),

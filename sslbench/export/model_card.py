@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from sslbench.data import leaks
 from sslbench.report.wording import counted, split_words
 
 LOAD = """```python
@@ -27,9 +28,10 @@ def write(about: dict, files: Mapping[str, dict], config: dict, onnx: dict) -> s
     """README.md as text.
 
     Args:
-        about: dataset, evaluated_on, model, transform, seed, title, paper, family, folder, command, collapsed.
+        about: dataset, evaluated_on, model, transform, seed, title, paper, family, folder, command, collapsed,
+            exclude_test.
         files: run.json, ledger.json, linear.json, knn.json and health.json, by name without the ending; where nothing
-            is labelled, labelfree.json in place of linear and knn.
+            is labelled, labelfree.json in place of linear and knn. Also leaks, as data/leaks.py writes it.
         config: config.json as exported. onnx: what export.onnx.write returned.
     """
     front = yaml.safe_dump(front_matter(about, files), sort_keys=False, allow_unicode=True, width=120)
@@ -41,6 +43,7 @@ def write(about: dict, files: Mapping[str, dict], config: dict, onnx: dict) -> s
         f"---\n{front}---",
         f"# {backbone}, {how}, on {about['dataset']}",
         *_warning(about, files["health"]),
+        *_leaked(about, files),
         _lead(about, files, config),
         "## Load it",
         LOAD.format(folder=about["folder"], features=config["num_features"]),
@@ -90,6 +93,8 @@ def _metrics(about: dict, files: Mapping[str, dict]) -> list[dict]:
             if report.get(key) is None:
                 continue
             arguments = {"n": files["linear"]["n"], "confidence": files["linear"]["confidence"]}
+            if leaked := _leaks(about, files):
+                arguments["test_images_in_pretraining"] = leaked["found"]
             if report.get(interval):
                 arguments["interval"] = [round(100 * end, 2) for end in report[interval]]
             name = f"{what}, top-{key[3:]} accuracy, %"
@@ -116,6 +121,27 @@ def _warning(about: dict, health: dict) -> list[str]:
     if health.get("verdict") == "suspicious":
         return [f"> **Suspicious.** A sign of collapse was seen ({evidence}). Look at its figures before you use it."]
     return []
+
+
+def _leaks(about: dict, files: Mapping[str, dict]) -> dict | None:
+    """leaks.json, where this cell was pretrained on images that it is tested on."""
+    found, epochs = files.get("leaks"), files["run"]["settings"]["train"]["epochs"]
+    return found if found and found["found"] and epochs and not about["exclude_test"] else None
+
+
+def _leaked(about: dict, files: Mapping[str, dict]) -> list[str]:
+    found = _leaks(about, files)
+    if found is None:
+        return []
+    first = found["pairs"][0]
+    return [
+        f"> **Test images in the pretraining set.** Of {about['evaluated_on']}, {leaks.told(found)}, e.g. "
+        f"{_quoted(first['test'])} as {_quoted(first['train'])}. Its figures may be too high."
+    ]
+
+
+def _quoted(name: str) -> str:
+    return f"`{name.replace('`', chr(39))}`"
 
 
 def _lead(about: dict, files: Mapping[str, dict], config: dict) -> str:
@@ -200,7 +226,10 @@ def _good(about: dict, files: Mapping[str, dict]) -> str:
 def _limits(about: dict, files: Mapping[str, dict], config: dict) -> list[str]:
     run, linear = files["run"], files.get("linear")
     size, identity = config["pretrained_cfg"]["input_size"][-1], run["settings"]["dataset"]["identity"]
+    left_out = files.get("leaks", {}).get("copies", 0) if about["exclude_test"] else 0
     lines = [
+        *[f"{counted(left_out, 'image')} that show the same as test images were left out of pretraining."]
+        * bool(left_out),
         f"Its figures hold for pictures like those of {about['evaluated_on']}, at {size} px. On others nothing was "
         "measured.",
         "The intervals cover the choice of test pictures, not the luck of a training run: this is one seed."

@@ -29,10 +29,19 @@ class Dataset:
     settings: DatasetSettings
     pack_size: int  # px, shortest side
     source: str  # folder name of what is fetched
-    pack: str  # folder name of the packed pictures
+    whole: str  # folder name of all its packed images
     data: Path = Path("data")  # the folder of both
     part: str = ""  # which of a divided dataset, e.g. fold1of5
     first: "Dataset | None" = field(default=None, repr=False)  # of its parts, where it is not that itself
+    excluding: "Dataset | None" = None  # whose test images are left out of pretraining
+
+    @cached_property
+    def pack(self) -> str:
+        """Folder name of the pack that its cells read."""
+        if self.excluding is None:
+            return self.whole
+        of = [self.split, self.excluding.whole, self.excluding.split]
+        return f"{self.whole}-less-{hashlib.sha256(canonical(of).encode()).hexdigest()[:8]}"
 
     @property
     def entry(self) -> str:
@@ -86,6 +95,8 @@ class Dataset:
             "source": settings.source(),
             "identity": settings.identity() | {"pack_size": self.pack_size} | encoding(settings),
             "split": self.split,
+            # Only where it is asked for, so that no other cell's settings change.
+            **({"exclude_test": self.excluding.read} if self.excluding else {}),
         }
 
 

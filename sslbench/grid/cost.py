@@ -44,7 +44,7 @@ def describe(config: Config, cells: Iterable[Cell]) -> str:
         areas = sum(view["size"] ** 2 for view in cell.settings["views"])
         pixels += (pictures or 0) * cell.settings["train"]["epochs"] * areas
     cores = cpu_count() or 1
-    datasets = {cell.dataset.pack: cell.dataset for cell in cells}.values()
+    datasets = {cell.dataset.whole: cell.dataset for cell in cells}.values()
     gigabytes = sum(filter(None, map(disk_bytes, datasets))) / 1e9
     text = (
         f"{len(cells)} cells to pretrain; about {pixels * ARTICLE_HOURS_PER_VIEW_PIXEL:,.1f} h on one GPU at the "

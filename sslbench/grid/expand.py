@@ -46,7 +46,15 @@ class Grid(Config):
                 full = f"{name}@{part}" if part else name
                 datasets[full] = Dataset(full, kind, s, sizes[name], *packs[name], self.paths.data, part, first)
                 first = first or datasets[full]
-        return datasets
+        return {name: replace(d, excluding=self._excluded(d, datasets)) for name, d in datasets.items()}
+
+    @staticmethod
+    def _excluded(dataset: Dataset, datasets: dict[str, Dataset]) -> Dataset | None:
+        return _judge_of(dataset, datasets) if dataset.settings.exclude_test else None
+
+    def judge(self, dataset: Dataset) -> Dataset:
+        """Whose labels its cells are probed on."""
+        return _judge_of(dataset, self.all_datasets)
 
     @cached_property
     def parts_of(self) -> dict[str, list[str]]:
@@ -137,10 +145,13 @@ class Grid(Config):
     def cell(self, dataset: str, model: str, transform: str, seed: int) -> Cell:
         """One cell, in the grid or not."""
         chosen = self.all_datasets[dataset]
-        judge, part = chosen.settings.evaluate_on, chosen.part
-        evaluated = self.all_datasets[f"{judge}@{part}" if part else judge] if judge else chosen
         return Cell(
-            chosen, evaluated, self.all_models[model], self.all_transforms.get(transform), seed, self.paths.results
+            chosen,
+            self.judge(chosen),
+            self.all_models[model],
+            self.all_transforms.get(transform),
+            seed,
+            self.paths.results,
         )
 
     def _model(self, name: str, method: str, options: dict, known: dict[str, str]) -> Model:
@@ -260,6 +271,12 @@ def _judge(name: str, own: DatasetSettings, settings: dict[str, tuple[str, Datas
     if not judge.labelled:
         raise UserError(f"{where}: {other!r} has no labels; name a labelled one")
     return judge
+
+
+def _judge_of(dataset: Dataset, datasets: dict[str, Dataset]) -> Dataset:
+    """Of ``datasets``, that whose labels ``dataset``'s cells are probed on; of a divided one, the same part."""
+    judge, part = dataset.settings.evaluate_on, dataset.part
+    return datasets[f"{judge}@{part}" if part else judge] if judge else dataset
 
 
 def _auxiliary(entries: dict | None, where: str) -> dict[str, dict]:

@@ -33,7 +33,8 @@ class Plan:
         self.datasets: dict[str, Dataset] = {cell.dataset.name: cell.dataset for cell in self.cells}
         self.datasets |= {cell.evaluated.name: cell.evaluated for cell in self.cells}
         self.sources = {dataset.source: dataset for dataset in reversed(config.all_datasets.values())}
-        self.packs = {dataset.pack: dataset for dataset in reversed(config.all_datasets.values())}
+        self.packs = {dataset.whole: dataset for dataset in reversed(config.all_datasets.values())}
+        self.reduced = {d.pack: d for d in reversed(config.all_datasets.values()) if d.excluding}
         self._check_files()
         self._check_batches()
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from sslbench.config.composition import places
 from sslbench.config.evaluation import APART
 from sslbench.grid import downstream_tasks, random_init
-from sslbench.grid.cell import Cell
+from sslbench.grid.cell import Cell, Dataset
 from sslbench.grid.commands import command, configfile
-from sslbench.grid.expand import parameter_of
+from sslbench.grid.expand import Grid, parameter_of
 from sslbench.grid.plan import PRETRAIN_SCRIPT, Plan
 from sslbench.store.code_fingerprint import ROOT, code_digest
 
@@ -36,6 +36,7 @@ def report_plan(plan: Plan, overlays: Sequence[str] = ()) -> dict:
                 "identity": dataset.settings.identity(),
                 "split": dataset.split,
                 "source": dataset.settings.source(),
+                **_compared(config, dataset),
             }
             for name, dataset in plan.datasets.items()
         },
@@ -61,6 +62,15 @@ def report_plan(plan: Plan, overlays: Sequence[str] = ()) -> dict:
         "composition": _composition(plan),
         "config_text": json.dumps(_used_config(plan), indent=1, sort_keys=True, ensure_ascii=False),
     }
+
+
+def _compared(config: Grid, dataset: Dataset) -> dict:
+    """Where it stands which test images are among its pretraining images."""
+    if not dataset.settings.probed:
+        return {}
+    judge, left_out = config.judge(dataset), dataset.settings.exclude_test
+    file = str(config.paths.data / "leaks" / f"{dataset.name}.json")
+    return {"leaks": {"file": file, "judge": judge.name, "left_out": left_out}}
 
 
 def _used_config(plan: Plan) -> dict:

@@ -102,7 +102,15 @@ def job_log(path: str | Path) -> Iterator[TextIO]:
             log.close()
 
 
-_NOT_SUBMITTED = ("", "fetch", "collect", "album", "report", "report_now")  # rules that have no entry in compute.jobs
+_NOT_SUBMITTED = (
+    "",
+    "fetch",
+    "exclude",
+    "collect",
+    "album",
+    "report",
+    "report_now",
+)  # rules that have no entry in compute.jobs
 
 # By rule, what takes less of a GPU's memory
 _SMALLER = {

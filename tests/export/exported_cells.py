@@ -53,7 +53,7 @@ def make_cell(folder: Path, name: str = "test_resnet", size: int = 32, verdict: 
 def exported(cell: Path, out: Path, collapsed: bool = False) -> Path:
     about = {"dataset": "nette", "evaluated_on": "nette", "model": "simclr", "transform": "baseline", "seed": 0,
              "title": "SimCLR", "paper": "Chen et al. 2020", "family": "contrastive", "folder": str(out),
-             "collapsed": collapsed, "command": f"snakemake --cores all {out}/README.md"}  # fmt: skip
+             "collapsed": collapsed, "exclude_test": False, "command": f"snakemake --cores all {out}/README.md"}  # fmt: skip
     from sslbench.export.export import export
 
     export(

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sslbench.data.pack.images import PackedImages
 from sslbench.errors import UserError
 from sslbench.report.images import collect as module
 from sslbench.report.images.collect import LARGEST, album
-from sslbench.report.images.contact_sheets import COLUMNS, Pack, sheets
+from sslbench.report.images.contact_sheets import COLUMNS, sheets
 from sslbench.report.page import render
 from tests.report.seen import Seen, write_pack
 
@@ -114,7 +115,7 @@ def test_thumbnails_of_pure_noise_keep_to_the_budget(tmp_path, count):
     random = np.random.default_rng(0)
     few = [random.integers(0, 256, (200, 200, 3), dtype=np.uint8) for _ in range(8)]
     write_pack(tmp_path / "pack", few, np.zeros(8, int), ["0"])
-    pack = Pack(tmp_path / "pack")
+    pack = PackedImages(tmp_path / "pack")
     found = sheets(pack, [i % 8 for i in range(count)], [i % 8 for i in range(300)], LARGEST)
     assert sum(len(part["webp_base64"]) for part in found.values()) <= LARGEST
     for name, number in (("large", count), ("small", 300)):
@@ -128,7 +129,7 @@ def test_thumbnails_of_pure_noise_keep_to_the_budget(tmp_path, count):
 
 def test_plain_pictures_get_the_best_of_the_steps(tmp_path):
     write_pack(tmp_path / "pack", [np.full((50, 70, 3), 90, np.uint8)] * 3, np.zeros(3, int), ["0"])
-    found = sheets(Pack(tmp_path / "pack"), [0, 2], [1], LARGEST)
+    found = sheets(PackedImages(tmp_path / "pack"), [0, 2], [1], LARGEST)
     assert (found["large"]["tile"], found["small"]["tile"]) == (64, 44)
     assert np.abs(tile(found, 1) - 90).max() < 3
 

@@ -56,6 +56,7 @@ wildcard_constraints:
     transform=planning.alternatives([*CONFIG.all_transforms, "none"]),
     source=planning.alternatives(PLAN.sources),
     pack=planning.alternatives(PLAN.packs),
+    reduced=planning.alternatives(PLAN.reduced),
     seed=r"\d+",
 
 
@@ -65,6 +66,11 @@ def cell_of(wildcards):
 
 def manifest(dataset):
     return f"{DATA}/packed/{dataset.pack}/manifest.json"
+
+
+def leaks_of(name):
+    """Which test images are among the images that a dataset is pretrained on."""
+    return f"{DATA}/leaks/{name}.json"
 
 
 def finished(cells):
@@ -82,7 +88,11 @@ def finished(cells):
 def collected():
     """What the report is made of. A function, so that a job on a cluster, which asks for one cell, need not list all."""
     curves = [f"{cell.folder}/curve.csv" for cell in PLAN.runnable]
-    return finished(PLAN.runnable) + curves + [f"{DATA}/packed/{pack}/doctor.json" for pack in PLAN.used_packs]
+    doctors = [f"{DATA}/packed/{pack}/doctor.json" for pack in PLAN.used_packs]
+    used = dict.fromkeys(
+        name for cell in PLAN.runnable if cell.probed for name in (cell.dataset.name, cell.evaluated.name)
+    )
+    return finished(PLAN.runnable) + curves + doctors + list(map(leaks_of, used))
 
 
 FORCED = {}  # folder of a cell -> what of its results is not as asked today
@@ -123,7 +133,8 @@ def looked():
 def judged(cell):
     """The files that say how good a finished cell is, by name; without labels there are only the measures that need none."""
     names = ["linear", "knn", "health"] if cell.probed else ["labelfree"]
-    return {name: f"{cell.folder}/{name}.json" for name in names}
+    compared = {"leaks": leaks_of(cell.dataset.name)} if cell.probed else {}
+    return {name: f"{cell.folder}/{name}.json" for name in names} | compared
 
 
 def layout_of(dataset):
@@ -153,6 +164,12 @@ def pack_settings(pack):
         "pack_size": dataset.pack_size,
         "unreadable_share": dataset.settings.unreadable_share,
     } | encoding(dataset.settings)
+
+
+def compared_splits(name):
+    """Of the images that a dataset is pretrained on, and of the test images that it is judged on."""
+    dataset = CONFIG.all_datasets[name]
+    return {"pretraining": dataset.settings.split_name(), "test": CONFIG.judge(dataset).settings.split_name()}
 
 
 def embed_settings(cell):

@@ -47,3 +47,52 @@ rule pack:
         ),
     script:
         "../scripts/pack.py"
+
+
+rule leaks:
+    """Which test images, of what a dataset is judged on, are among the images that it is pretrained on."""
+    input:
+        trained=lambda wc: f"{DATA}/packed/{CONFIG.all_datasets[wc.dataset].whole}/manifest.json",
+        tested=lambda wc: manifest(CONFIG.judge(CONFIG.all_datasets[wc.dataset])),
+    output:
+        found=f"{DATA}/leaks/{{dataset}}.json",
+        index=f"{DATA}/leaks/{{dataset}}.npy",
+    log:
+        "logs/leaks/{dataset}.log",
+    benchmark:
+        "logs/benchmarks/leaks/{dataset}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: CONFIG.compute.packing_jobs()
+    resources:
+        **asked("leaks"),
+    params:
+        settings=lambda wc: canonical(compared_splits(wc.dataset)),
+        code=lambda wc: code_digest("sslbench.data.leaks", "workflow/scripts/leaks.py"),
+    script:
+        "../scripts/leaks.py"
+
+
+rule exclude:
+    """A pack whose split trains on all images but those that are test images too: exclude_test."""
+    input:
+        manifest=lambda wc: f"{DATA}/packed/{PLAN.reduced[wc.reduced].whole}/manifest.json",
+        index=lambda wc: f"{DATA}/leaks/{PLAN.reduced[wc.reduced].name}.npy",
+    output:
+        manifest=f"{DATA}/packed/{{reduced}}/manifest.json",
+        doctor=f"{DATA}/packed/{{reduced}}/doctor.json",
+    log:
+        "logs/exclude/{reduced}.log",
+    benchmark:
+        "logs/benchmarks/exclude/{reduced}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        settings=lambda wc: canonical({"split": PLAN.reduced[wc.reduced].settings.split_name()}),
+        code=lambda wc: code_digest("sslbench.data.pack.exclude", "workflow/scripts/exclude.py"),
+    script:
+        "../scripts/exclude.py"

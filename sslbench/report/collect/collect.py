@@ -20,6 +20,7 @@ from sslbench.report.collect.job_logs import error_line, first_missing, no_pictu
 from sslbench.report.files import read_json, write_text
 from sslbench.report.sections import downstream
 from sslbench.stats import paired
+from sslbench.store import checksum
 
 FORMAT = 1  # of report.json
 _MADE_KEYS = ("commit", "clean", "device", "devices", "threads", "platform", "resumed", "notes")
@@ -37,6 +38,9 @@ def collect(plan: dict, results: Path, out_dir: Path) -> None:
     beside = [make(plan, confidence) for make in studies.asked(about, "cells")]
     tested = studies.asked(about, "tested")
     datasets = {name: _dataset(name, entry, results) for name, entry in sorted(plan["datasets"].items())}
+    leaked = {name: _leaks(dataset, datasets) for name, dataset in datasets.items()}
+    for name, found in leaked.items():
+        datasets[name]["leaks"] = found
     cells, correct, known = [], {}, {}
     for entry in plan["cells"]:
         folder, judge = cell_folder(entry, results), entry.get("evaluated_on") or entry["dataset"]
@@ -187,6 +191,23 @@ def _dataset(name: str, entry: dict, results: Path) -> dict:
     more = {"doctor": _findings(pack, split), "archive": archive, "split": split}
     failed = error_line(waits_for.log) if waits_for else ""
     return {**entry, "name": name, "manifest": small, "failed": failed, **more}
+
+
+def _leaks(entry: dict, datasets: dict) -> dict:
+    """Which test images are among the pretraining images, with the first pairs; {} where nobody has compared them."""
+    asked = entry.get("leaks")
+    if not asked:
+        return {}
+    found, packs = read_json(Path(asked["file"])), (entry, datasets[asked["judge"]])
+    if not checksum.holds(found) or found["of"] != [pack["manifest"].get("content_sha256") for pack in packs]:
+        return {}
+    kept = ("pretraining", "test", "found", "identical", "copies")
+    return {key: found[key] for key in kept} | asked | _first(found) | {"two_labels": _first(found["two_labels"])}
+
+
+def _first(of: dict) -> dict:
+    """As many pairs as have thumbnails, and how many there are."""
+    return {"count": len(of["pairs"]), "pairs": of["pairs"][: len(of["shown"])], "shown": of["shown"]}
 
 
 def _stored_name(split: str | None, stored: dict | None) -> str | None:

@@ -10,11 +10,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas
 
+from sslbench.data.pack.images import PackedImages
 from sslbench.report.collect.cell_results import features_origin
 from sslbench.report.collect.collect import cell_folder
 from sslbench.report.files import read_json, read_written
 from sslbench.report.images import confusions
-from sslbench.report.images.contact_sheets import Pack, sheets
+from sslbench.report.images.contact_sheets import sheets
 from sslbench.report.truncate import place
 from sslbench.runtime.files import write_whole
 from sslbench.store import checksum
@@ -72,7 +73,7 @@ def _dataset(report: dict, name: str, results: Path) -> dict:
     shown, cut = _shown(report, name, results, judge["manifest"].get("content_sha256", ""))
     if not shown:
         return {}
-    pack = Pack(Path(judge["pack"]))
+    pack = PackedImages(Path(judge["pack"]))
     first = shown[0].look
     confusion = _confusion(shown, len(pack.manifest["classes"]))
     large = [query["index"] for query in first["queries"]]

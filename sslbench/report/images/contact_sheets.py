@@ -2,13 +2,10 @@
 
 import base64
 import io
-from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
-from sslbench.data.pack import format as packformat
-from sslbench.errors import UserError
+from sslbench.data.pack.images import PackedImages
 
 COLUMNS = 24  # tiles of a sheet's row
 # Sides of the two sheets' tiles in px with WebP's quality, the best first; the first that fits is taken.
@@ -20,32 +17,7 @@ STEPS = (
 )
 
 
-class Pack:
-    """A pack's pictures as squares."""
-
-    def __init__(self, folder: Path) -> None:
-        """Raises UserError where there is no pack, or one that contradicts its manifest."""
-        self.manifest = packformat.read_manifest(folder)
-        try:
-            self._index = packformat.read_index(folder, self.manifest)
-        except packformat.Unfit as error:
-            raise UserError(f"{folder}: {error}; delete it, and the next run makes it anew") from error
-        self._pixels = np.memmap(folder / "pixels.bin", dtype=np.uint8, mode="r")
-
-    def square(self, picture: int, side: int) -> Image.Image:
-        """The centred square of one picture, ``side`` px wide."""
-        start, height, width = (int(self._index[key][picture]) for key in ("offsets", "heights", "widths"))
-        if "lengths" in self._index:
-            content = self._pixels[start : start + int(self._index["lengths"][picture])]
-            image = Image.open(io.BytesIO(content.tobytes())).convert("RGB")
-        else:
-            image = Image.fromarray(self._pixels[start : start + height * width * 3].reshape(height, width, 3))
-        edge = min(image.size)
-        left, top = (image.width - edge) // 2, (image.height - edge) // 2
-        return image.resize((side, side), Image.Resampling.LANCZOS, (left, top, left + edge, top + edge))
-
-
-def sheets(pack: Pack, large: list[int], small: list[int], most: int) -> dict[str, dict]:
+def sheets(pack: PackedImages, large: list[int], small: list[int], most: int) -> dict[str, dict]:
     """Thumbnails of the pictures ``large`` and ``small``, positions in the pack.
 
     Returns {"large", "small"} -> {"tile" (px), "columns", "rows", "count", "webp_base64"}; the texts are together at

@@ -19,7 +19,7 @@ from sslbench.report.blocks import (
     Table,
     Text,
 )
-from sslbench.report.sections import environments
+from sslbench.report.sections import environments, leaks
 from sslbench.report.wording import Labels, counted, listed, split_words
 
 _MOST_VALUES = 8  # of one fact; the table of environments has them all
@@ -183,8 +183,9 @@ def _findings(entry: dict) -> list[Block]:
     items.append(f"{counted(unreadable['count'], 'unreadable picture')}{f', left out: {named}' if named else ''}.")
     items += [f"{line[0].upper()}{line[1:]}." for line in warnings(doctor)]
     for name, split in sorted((doctor.get("splits") or {}).items()):
-        items += _split_findings(_words(entry, name), split)
-    return [Points(tuple(items)), *_classes(entry)]
+        known = entry["leaks"] and entry["leaks"]["judge"] == entry["name"] and name == entry["split"]
+        items += _split_findings(_words(entry, name), split | ({"in_both": None} if known else {}))
+    return [Points((*items, *leaks.points(entry))), *leaks.pictures(entry), *_classes(entry)]
 
 
 def _split_findings(name: str, split: dict) -> list[Text]:

@@ -10,6 +10,7 @@ from statistics import median
 from sslbench.report import truncate
 from sslbench.report.blocks import Block, Paragraph, Span, Text, Verdict, spans
 from sslbench.report.protocols import network
+from sslbench.report.sections import leaks
 from sslbench.report.wording import Labels, accuracy, counted, interval, listed, points, share_of
 
 _LEFT = {"stale": "not today's", "missing": "not run yet", "failed": "failed", "set aside": "set aside"}
@@ -56,7 +57,8 @@ def _dataset(report: dict, name: str, labels: Labels) -> Verdict:
         aside = next((e["why"] for e in entries if "set aside" in e["states"]), "")
         return Verdict(labels.dataset(name), "Nothing to rank yet.", (*[f"Set aside: {aside}"] * bool(aside), *beside))
     best = sorted((e for e in ranked if e["dataset_rank"] == 1), key=lambda e: (-e["top1"]["value"], e["name"]))
-    details = [_power(report, name, len(ranked), best[0]["n"]), _floor(report, name, labels)]
+    details: list[Text] = [*leaks.caveats(report, name, labels)]
+    details += [_power(report, name, len(ranked), best[0]["n"]), _floor(report, name, labels)]
     details += [_below_start(report, name, ranked, labels), *beside]
     advice = _advice(ranked, best, labels)
     if advice and report["plan"].get("note"):

@@ -6,7 +6,7 @@ frequencies of its grey thumbnail (after Zauner, "Implementation and benchmarkin
 bands, 11 that differ leave a band with at most 2 (Norouzi et al., "Fast search in Hamming space with multi-index
 hashing", 2012). Their thumbnails are equally light, equally rich in contrast and correlate by ALIKE, which leaves each
 image its most alike partner. And what the thumbnails do not show, the detail, correlates by SAME, block by block, where
-each block may be shifted a little. The constants were measured: docs/reliability.md.
+each block may be shifted a little. What this finds and what it misses: docs/your-own-images.md.
 """
 
 import itertools

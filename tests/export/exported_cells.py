@@ -50,10 +50,14 @@ def make_cell(folder: Path, name: str = "test_resnet", size: int = 32, verdict: 
     return folder
 
 
+def about_of(out: Path, collapsed: bool = False) -> dict:
+    return {"dataset": "nette", "evaluated_on": "nette", "model": "simclr", "transform": "baseline", "seed": 0,
+            "title": "SimCLR", "paper": "Chen et al. 2020", "family": "contrastive", "folder": str(out),
+            "collapsed": collapsed, "exclude_test": False, "command": f"snakemake --cores all {out}/README.md"}  # fmt: skip
+
+
 def exported(cell: Path, out: Path, collapsed: bool = False) -> Path:
-    about = {"dataset": "nette", "evaluated_on": "nette", "model": "simclr", "transform": "baseline", "seed": 0,
-             "title": "SimCLR", "paper": "Chen et al. 2020", "family": "contrastive", "folder": str(out),
-             "collapsed": collapsed, "exclude_test": False, "command": f"snakemake --cores all {out}/README.md"}  # fmt: skip
+    about = about_of(out, collapsed)
     from sslbench.export.export import export
 
     export(

@@ -14,11 +14,12 @@ from safetensors.torch import load_file
 
 from sslbench.data.pack.read import Pictures
 from sslbench.errors import UserError
+from sslbench.export import model_card
 from sslbench.nn.backbone import Backbone
 from sslbench.store.code_fingerprint import ROOT
 from sslbench.transforms.pipeline import center_view
 from tests.data.data_samples import picture, save
-from tests.export.exported_cells import exported, make_cell
+from tests.export.exported_cells import NAMES, about_of, exported, make_cell
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: no ONNX file can be written")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed: no ONNX file can be written")
@@ -174,3 +175,22 @@ def test_without_figures_the_card_has_none(tmp_path: Path) -> None:
     assert "model-index" not in text
     assert "accuracy, %" not in text
     assert "> **Suspicious.**" in text
+
+
+def test_the_card_warns_of_test_images_that_it_was_pretrained_on_unless_they_were_left_out(tmp_path: Path) -> None:
+    cell = make_cell(tmp_path / "cell")
+    files = {key: json.loads((cell / name).read_text()) for key, name in NAMES.items() if key != "backbone"}
+    pair = {"test": "a.jpg", "train": "b.jpg", "identical": True, "alike": 1.0}
+    counts = {"pretraining": 500, "test": 50, "found": 5, "identical": 5, "copies": 6}
+    files["leaks"] = counts | {"pairs": [pair] * 5}
+    config = {"architecture": "x", "num_features": 9, "pretrained_cfg": {"input_size": [3, 32, 32]}}
+    onnx = {"opset": 18, "map": [9, 1, 1], "deviation": None}
+    text = model_card.write(about := about_of(tmp_path), files, config, onnx)
+    assert (
+        "Of nette, 5 of 50 test images (10 %) are also among the 500 pretraining images (5 byte for byte), e.g. "
+        in text
+    )
+    assert text.count("test_images_in_pretraining: 5") == 5  # of every accuracy
+    less = model_card.write(about | {"exclude_test": True}, files, config, onnx)
+    assert "also among" not in less and "test_images_in_pretraining" not in less
+    assert "- 6 images that show the same as test images were left out of pretraining." in less

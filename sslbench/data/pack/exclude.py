@@ -12,18 +12,22 @@ from sslbench.data.pack.images import PackedImages
 from sslbench.errors import UserError
 from sslbench.runtime.files import alone, file_sha256, one_line, read_json, write_json
 from sslbench.runtime.ticker import Progress, printer
-from sslbench.store.checksum import sealed
+from sslbench.store.checksum import refuse, sealed
 
 
 def exclude(pack: Path, index: Path, split: str, out: Path, progress: Progress = None) -> None:
     """Make the folder ``out``: ``pack``, whose split ``split`` trains on all but the positions in ``index`` (.npy).
 
     The pixels are linked, and the content hash is the same; the hash of the split is another. Raises UserError where
-    nothing is left to train on.
+    nothing is left to train on, or ``index`` is damaged, which is then set aside.
     """
     say, images = printer(progress), PackedImages(pack)
+    try:
+        left_out = np.load(index)
+    except (OSError, ValueError) as error:
+        raise refuse(index, f"cannot be read ({error})") from error
     manifest, whole = images.manifest, images.split(split)
-    reduced = whole | {"train": np.setdiff1d(whole["train"], np.load(index))}
+    reduced = whole | {"train": np.setdiff1d(whole["train"], left_out)}
     if not len(reduced["train"]):
         raise UserError(
             f"{pack}: each of its {len(whole['train']):,} pretraining images is a test image too, and exclude_test "

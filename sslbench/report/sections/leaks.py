@@ -1,7 +1,7 @@
 """Test images among the pretraining images, as the verdict and the data section say it."""
 
 from sslbench.data import leaks
-from sslbench.report.blocks import Block, Folded, Pictures, Span, Text
+from sslbench.report.blocks import Block, Folded, Pictures, Points, Span, Text
 from sslbench.report.files import slug
 from sslbench.report.wording import Labels, counted
 
@@ -26,11 +26,13 @@ def _cure(entry: dict, dataset: str) -> str:
     return "remove the copies, or keep what belongs together on one side of the split"
 
 
-def points(entry: dict) -> list[Text]:
-    """For a dataset's list of findings."""
-    found = entry["leaks"]
-    if not found:
-        return []
+def blocks(entry: dict) -> list[Block]:
+    """What was found of a dataset, and the pairs side by side, folded away."""
+    found = entry.get("leaks")  # of examples that were kept earlier there is none
+    return [Points(tuple(_points(found))), *_pictures(entry["name"], found)] if found else []
+
+
+def _points(found: dict) -> list[Text]:
     told = leaks.told(found)
     items: list[Text] = [Span(f"{told}.", "strong") if found["found"] else f"{told[0].upper()}{told[1:]}."]
     if found["found"] and found["left_out"]:
@@ -41,17 +43,15 @@ def points(entry: dict) -> list[Text]:
     return items
 
 
-def pictures(entry: dict) -> list[Block]:
-    """The pairs side by side, folded away."""
-    found = entry["leaks"]
+def _pictures(name: str, found: dict) -> list[Block]:
     titles = (
         (found, "leaks", "Test images, the least alike first, beside their copies among the pretraining images"),
-        (found.get("two_labels"), "labels", "Images that look the same and have different labels"),
+        (found["two_labels"], "labels", "Images that look the same and have different labels"),
     )
     return [
-        Folded(f"{title}: {len(of['shown'])} of {of['count']:,}", (Pictures(_items(of), slug(kind, entry["name"])),))
+        Folded(f"{title}: {len(of['shown'])} of {of['count']:,}", (Pictures(_items(of), slug(kind, name)),))
         for of, kind, title in titles
-        if of and of["shown"]
+        if of["shown"]
     ]
 
 

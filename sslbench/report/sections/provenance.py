@@ -61,7 +61,7 @@ def data_parts(report: dict, labels: Labels) -> tuple[Part, ...]:
             if v.get("test")
         ]
         blocks: list[Block] = [Facts(tuple((k, Span(v, "code") if "sha256" in k else v) for k, v in facts))]
-        blocks += _findings(entry)
+        blocks += _findings(entry) + leaks.blocks(entry)
         parts.append(Part(labels.dataset(name), tuple(blocks)))
     return tuple(parts)
 
@@ -183,9 +183,9 @@ def _findings(entry: dict) -> list[Block]:
     items.append(f"{counted(unreadable['count'], 'unreadable picture')}{f', left out: {named}' if named else ''}.")
     items += [f"{line[0].upper()}{line[1:]}." for line in warnings(doctor)]
     for name, split in sorted((doctor.get("splits") or {}).items()):
-        known = entry["leaks"] and entry["leaks"]["judge"] == entry["name"] and name == entry["split"]
+        known = (entry.get("leaks") or {}).get("judge") == entry["name"] and name == entry["split"]
         items += _split_findings(_words(entry, name), split | ({"in_both": None} if known else {}))
-    return [Points((*items, *leaks.points(entry))), *leaks.pictures(entry), *_classes(entry)]
+    return [Points(tuple(items)), *_classes(entry)]
 
 
 def _split_findings(name: str, split: dict) -> list[Text]:

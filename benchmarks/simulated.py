@@ -30,7 +30,10 @@ PICTURES = {"nabirds": (38_655, 9907, 555)}  # by kind: training, test, classes
 FEW = (5000, 3925, 10)  # of the others: ImageNette's test set
 SEVERAL = 5  # seeds
 EPOCHS_DRAWN = 200  # rows of a learning curve
-FAKED = ("fetch", "pack", "pretrain", "embed", "evaluate", "labelfree", "look", "gallery", "collect", "album", "report")
+FAKED = (
+    *("fetch", "pack", "leaks", "pretrain", "embed", "evaluate", "labelfree", "look", "gallery"),
+    *("collect", "album", "report"),
+)
 FAKE = """from pathlib import Path
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ class Jobs(Strict):
     """By rule. The other rules run where Snakemake was started."""
 
     pack: Job = Job(minutes=240)
-    leaks: Job = Job(memory_mb=8000, minutes=120)
+    leaks: Job = Job(minutes=120)
     gallery: Job = Job(minutes=30)
     pretrain: Job = Job(memory_mb=16000, minutes=240, gpus="auto")
     embed: Job = Job(memory_mb=16000, gpus="auto")

@@ -16,6 +16,7 @@ UNWARNED = "slurm_extra='--nice=0'"
 MORE = {"datasets": ["limited"], "models": ["long"], "transforms": ["simclr"]}
 JOBS = {
     "pack": {"memory_mb": 1000, "minutes": 10},
+    "leaks": {"memory_mb": 1000, "minutes": 10},
     "gallery": {"memory_mb": 1000, "minutes": 10},
     "pretrain": {"memory_mb": 1200, "minutes": 30, "gpus": 1, "datasets": {"limited": {"minutes": 1}}},
     "embed": {"memory_mb": 1000, "minutes": 10, "gpus": 1},

@@ -25,6 +25,7 @@ GRID = TINY | {
         "partitions": {"gpu": "gpu", "cpu": "cpu"},
         "jobs": {
             "pack": {"memory_mb": 600, "minutes": 5},
+            "leaks": {"memory_mb": 600, "minutes": 5},
             "gallery": {"memory_mb": 800, "minutes": 5},
             "pretrain": {"memory_mb": 900, "minutes": 9, "gpus": 1, "datasets": {"limited": {"minutes": 1}}},
             "embed": {"memory_mb": 850, "minutes": 5, "gpus": 1, "gpu_model": "drawn"},
@@ -95,6 +96,8 @@ def test_each_job_asks_for_what_the_config_gives_its_rule_and_dataset(run):
     }
     assert asked == {
         "rule_pack": ("cpu", "00:05:00", "600M", ""),
+        "rule_leaks drawn": ("cpu", "00:05:00", "600M", ""),
+        "rule_leaks limited": ("cpu", "00:05:00", "600M", ""),
         "rule_gallery": ("cpu", "00:05:00", "800M", ""),
         "rule_pretrain drawn": ("gpu", "00:09:00", "900M", "gres:gpu:1"),
         "rule_pretrain limited": ("gpu", "00:01:00", "900M", "gres:gpu:1"),

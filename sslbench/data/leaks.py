@@ -102,7 +102,7 @@ def told(found: dict) -> str:
         near
     )
     return (
-        f"{found['found']:,} of {found['test']:,} test images ({100 * found['found'] / found['test']:.2g} %) "
+        f"{found['found']:,} of {found['test']:,} test images ({100 * found['found'] / found['test']:.3g} %) "
         f"{'is' if found['found'] == 1 else 'are'} also among the {found['pretraining']:,} pretraining images "
         f"({', '.join(kinds)})"
     )

@@ -65,7 +65,7 @@ def report_plan(plan: Plan, overlays: Sequence[str] = ()) -> dict:
 
 
 def _compared(config: Grid, dataset: Dataset) -> dict:
-    """Where it stands which test images are among its pretraining images."""
+    """The file that says which test images are among its pretraining images."""
     if not dataset.settings.probed:
         return {}
     judge, left_out = config.judge(dataset), dataset.settings.exclude_test

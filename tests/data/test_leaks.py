@@ -125,6 +125,7 @@ def test_copies_of_test_images_are_counted_and_named_across_datasets(packs, tmp_
     assert {names[position] for position in index} == {"copy2.png", "copy3.png", "again.png"}
     assert "2 of 8 test images (25 %) are also among the 8 pretraining images (2 byte for byte)" in lines[0]
     thumbnail = Image.open(io.BytesIO(base64.b64decode(found["shown"][0]["webp_base64"])))
+    assert "8 of 8 test images (100 %)" in leaks.told(found | {"found": 8})
     assert thumbnail.size == (found["shown"][0]["width"], found["shown"][0]["height"])
 
 

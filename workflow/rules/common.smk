@@ -169,7 +169,7 @@ def pack_settings(pack):
 def compared_splits(name):
     """Of the images that a dataset is pretrained on, and of the test images that it is judged on."""
     dataset = CONFIG.all_datasets[name]
-    return {"pretraining": dataset.settings.split_name(), "test": CONFIG.judge(dataset).settings.split_name()}
+    return {"pretraining": dataset.split, "test": CONFIG.judge(dataset).split}
 
 
 def embed_settings(cell):

@@ -92,7 +92,7 @@ rule exclude:
         mem_mb=4000,
         runtime=30,
     params:
-        settings=lambda wc: canonical({"split": PLAN.reduced[wc.reduced].settings.split_name()}),
+        settings=lambda wc: canonical({"split": PLAN.reduced[wc.reduced].split}),
         code=lambda wc: code_digest("sslbench.data.pack.exclude", "workflow/scripts/exclude.py"),
     script:
         "../scripts/exclude.py"

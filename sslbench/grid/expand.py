@@ -46,11 +46,10 @@ class Grid(Config):
                 full = f"{name}@{part}" if part else name
                 datasets[full] = Dataset(full, kind, s, sizes[name], *packs[name], self.paths.data, part, first)
                 first = first or datasets[full]
-        return {name: replace(d, excluding=self._excluded(d, datasets)) for name, d in datasets.items()}
-
-    @staticmethod
-    def _excluded(dataset: Dataset, datasets: dict[str, Dataset]) -> Dataset | None:
-        return _judge_of(dataset, datasets) if dataset.settings.exclude_test else None
+        return {
+            name: replace(d, excluding=_judge_of(d, datasets)) if d.settings.exclude_test else d
+            for name, d in datasets.items()
+        }
 
     def judge(self, dataset: Dataset) -> Dataset:
         """Whose labels its cells are probed on."""

@@ -38,7 +38,7 @@ one_line(check_targets, PLAN, sys.argv[1:])
 if workflow.is_main_process:  # jobs repeat what only they can know
     for line in one_line(check_images, PLAN):
         print(f"sslbench: {line}", file=sys.stderr)
-    one_line(require_models, PLAN.waiting_backbones, CONFIG.compute.devices)
+    one_line(require_models, PLAN.waiting_backbones)
 DEVICE = cost.device(CONFIG)
 DATA, RESULTS = CONFIG.paths.data, CONFIG.paths.results
 CELL = f"{RESULTS}/{{dataset}}/{{model}}/{{transform}}/seed{{seed}}"

@@ -56,7 +56,7 @@ rule leaks:
         tested=lambda wc: manifest(CONFIG.judge(CONFIG.all_datasets[wc.dataset])),
     output:
         found=f"{DATA}/leaks/{{dataset}}.json",
-        index=f"{DATA}/leaks/{{dataset}}.npy",
+        copies=f"{DATA}/leaks/{{dataset}}.npy",
     log:
         "logs/leaks/{dataset}.log",
     benchmark:
@@ -77,7 +77,7 @@ rule exclude:
     """A pack whose split trains on all images but those that are test images too: exclude_test."""
     input:
         manifest=lambda wc: f"{DATA}/packed/{PLAN.reduced[wc.reduced].whole}/manifest.json",
-        index=lambda wc: f"{DATA}/leaks/{PLAN.reduced[wc.reduced].name}.npy",
+        copies=lambda wc: f"{DATA}/leaks/{PLAN.reduced[wc.reduced].name}.npy",
     output:
         manifest=f"{DATA}/packed/{{reduced}}/manifest.json",
         doctor=f"{DATA}/packed/{{reduced}}/doctor.json",

@@ -10,4 +10,4 @@ if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         split = json.loads(snakemake.params.settings)["split"]
         pack, out = (Path(files.manifest).parent for files in (snakemake.input, snakemake.output))
-        exclude(pack, Path(snakemake.input.index), split, out, log)
+        exclude(pack, Path(snakemake.input.copies), split, out, log)

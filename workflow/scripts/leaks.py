@@ -10,5 +10,5 @@ if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         files, splits = snakemake.input, json.loads(snakemake.params.settings)
         trained, tested = (Path(manifest).parent for manifest in (files.trained, files.tested))
-        outputs = Path(snakemake.output.found), Path(snakemake.output.index)
+        outputs = Path(snakemake.output.found), Path(snakemake.output.copies)
         find(trained, splits["pretraining"], tested, splits["test"], *outputs, snakemake.threads, log)

@@ -22,6 +22,7 @@ def main() -> None:
     import safetensors.torch  # noqa: F401
     import torch
 
+    import sslbench.data.leaks
     import sslbench.evaluation.embed
     import sslbench.evaluation.evaluate
     import sslbench.evaluation.label_free

@@ -25,7 +25,7 @@ from tests.workflow.tiny_grid import TINY
 
 ROOT = Path(__file__).parents[3]
 STAGES = (
-    "fetch", "pack", "pretrain", "embed", "evaluate", "labelfree", "look", "gallery", "collect", "album", "report",
+    "fetch", "pack", "leaks", "pretrain", "embed", "evaluate", "labelfree", "look", "gallery", "collect", "album", "report",
 )  # fmt: skip
 ONE_CELL = TINY | {
     "grid": [{"datasets": ["drawn"], "models": ["simclr"], "transforms": ["simclr"]}],
@@ -82,6 +82,11 @@ class Jobs:
         pairs = {
             "fetch": ([], [source], None),
             "pack": ([source], {"manifest": manifest, "doctor": f"{self.pack}/doctor.json"}, None),
+            "leaks": (
+                {"trained": manifest, "tested": manifest},
+                {key: f"{data}/leaks/drawn.{end}" for key, end in (("found", "json"), ("copies", "npy"))},
+                {"pretraining": cell.dataset.split, "test": cell.dataset.split},
+            ),
             "pretrain": ([manifest], backbone | run | {"ledger": f"{folder}/ledger.json"}, cell.settings),
             "embed": ({"manifest": manifest, **backbone}, features, embedding),
             "evaluate": (features | run, judged | {"predictions": f"{folder}/predictions.parquet"}, evaluation),
@@ -107,7 +112,7 @@ class Jobs:
                 "wildcards": {"source": cell.dataset.source, "pack": cell.dataset.pack},
                 "log": [f"logs/{stage}.log"],
                 "config": config,
-                "threads": checked.compute.packing_jobs() if stage == "pack" else 1,
+                "threads": checked.compute.packing_jobs() if stage in ("pack", "leaks") else 1,
             }
             self.files[stage] = [Path(file) for file in (made.values() if isinstance(made, dict) else made)]
 

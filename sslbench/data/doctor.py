@@ -65,12 +65,18 @@ def examine(
     }
 
 
+# Cyrillic and Greek letters in lower case, and what they look like
+_LOOK_LATIN = str.maketrans("асдеһіјӏорԛѕуԝхѵαεικνορτυχ", "acdehijlopqsywxvaeiknoptux")
+
+
 def look_alikes(classes: Sequence[str]) -> list[list[str]]:
-    """Classes whose names differ in upper and lower case, blanks or Unicode form alone."""
+    """Classes whose names differ in upper and lower case, blanks, characters without width, letters of other alphabets
+    that look like Latin ones, or Unicode form alone."""
     alike = defaultdict(list)
     for name in classes:
         folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-        alike[" ".join(folded.split())].append(name)
+        seen = "".join(letter for letter in folded if unicodedata.category(letter) != "Cf").translate(_LOOK_LATIN)
+        alike[" ".join(seen.split())].append(name)
     return [names for names in alike.values() if len(names) > 1]
 
 

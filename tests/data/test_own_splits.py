@@ -351,3 +351,32 @@ def test_any_tree_is_read_as_its_names_say_or_is_asked_about(classes, parts, lit
         if len(roles) > 1:
             assert set(found.splits["official"]) == {"train", "test", *(["val"] if len(roles) == 3 else [])}
     survived("property", "own folder")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train_set", "test_set"),
+        ("seg_train", "seg_test", "seg_val"),
+        ("train2017", "val2017"),
+        ("Training Images", "Test Images"),
+    ],
+)
+def test_classes_that_are_all_called_like_splits_are_asked_about(tmp_path, names) -> None:
+    tree(tmp_path / "p", *names)
+    with pytest.raises(
+        UserError, match=rf"may be splits or classes: write split: {{train: '?{names[0]}.*split: none where"
+    ):
+        scanned(tmp_path / "p")
+    roles = dict(zip(("train", "test"), names, strict=False))
+    assert scanned(tmp_path / "p", split=roles).classes == ["a", "b"]
+    assert scanned(tmp_path / "p", split="none").classes == sorted(names)
+
+
+def test_classes_of_which_one_holds_a_splits_word_are_classes(tmp_path) -> None:
+    tree(tmp_path / "p", "train station", "test tube", "bus stop")
+    assert scanned(tmp_path / "p").classes == ["bus stop", "test tube", "train station"]
+
+
+def test_names_that_no_eye_tells_apart_look_alike() -> None:
+    assert doctor.look_alikes(["cat", "c\u0430t", "cat\u200b", "dog"]) == [["cat", "c\u0430t", "cat\u200b"]]

@@ -320,3 +320,33 @@ def test_a_table_in_the_home_folder_is_found_with_its_images(tmp_path, monkeypat
     monkeypatch.setenv("HOME", str(tmp_path))
     chosen = settings_of("table", table="~/t.csv")
     assert (chosen.table, chosen.path) == (tmp_path / "t.csv", tmp_path)
+
+
+def test_a_quote_that_is_not_closed_is_named_by_its_line(images) -> None:
+    rows = [f"images/{i:02}.png,{'ab'[i % 2]}" for i in range(12)]
+    for torn in ([3], [3, 8], [3, 4]):
+        text = "\n".join(["path,label", *(r.replace(",", ',"') if i in torn else r for i, r in enumerate(rows))]) + "\n"
+        with pytest.raises(
+            UserError, match=r"t\.csv: is no sound CSV file: .*in the row that begins on line 5; correct"
+        ):
+            listed(images, text)
+    quoted = 'path,label,note\nimages/00.png,a,"two\nlines"\nimages/01.png,"b\nb",x\nimages/02.png,a,"torn'
+    with pytest.raises(UserError, match="begins on line 6"):
+        listed(images, quoted)
+    with pytest.raises(
+        UserError, match=r"row 3 has a line break in a path, label, split, group or fold; look for a quote"
+    ):
+        listed(images, quoted.replace('"torn', "whole"))
+
+
+def test_excels_own_way_to_name_the_separator_is_understood(images) -> None:
+    found = listed(images, "sep=;\r\nfile;label;is_train\r\nimages/00.png;a;1\r\nimages/01.png;b, c;0\r\n")
+    assert labels(found) == {"images/00.png": "a", "images/01.png": "b, c"}
+    assert any("columns not read: 'is_train'" in note for note in found.notes)
+
+
+def test_groups_that_are_the_classes_are_said_to_be_what_is_wrong(images, tmp_path) -> None:
+    text = "path,label,patient\n" + "".join(f"images/{i:02}.png,{'ab'[i % 2]},p{i % 2}\n" for i in range(8))
+    (images / "g.csv").write_text(text)
+    with pytest.raises(UserError, match="a group stays on one side, and classes have too few of them"):
+        packed(settings_of("table", table=images / "g.csv"), tmp_path)

@@ -51,6 +51,13 @@ def theirs(torchvision, name: str, root: Path, **options) -> Counter:
     )
 
 
+@pytest.fixture(autouse=True)
+def of_any_size(request, monkeypatch):
+    """Stand-ins are small."""
+    if "published" not in request.node.name:
+        monkeypatch.setattr(Settings, "published", lambda self: None)
+
+
 @pytest.fixture
 def unchecked(torchvision, monkeypatch):
     """torchvision without its checks of MD5, which no stand-in meets."""
@@ -241,7 +248,7 @@ def test_a_pickle_that_would_run_code_is_not_run(tmp_path):
         unpack(Settings(name="CIFAR100", path=tmp_path), tmp_path, tmp_path / "into")
 
 
-def test_images_are_known_before_anything_is_fetched():
+def test_published_numbers_are_known_before_anything_is_fetched():
     assert Settings(name="EuroSAT").known_counts() == (21_600, 5_400)
     assert Settings(name="STL10", variant="unlabeled", evaluate_on="x").known_counts() == (100_000, 0)
     assert Settings(name="DTD", variant=3).published() == (1_880, 1_880, 47)
@@ -257,3 +264,12 @@ def test_the_lists_of_a_set_are_content_and_other_sets_beside_it_are_not(tmp_pat
     assert content.name(settings, tmp_path / "source") == before
     (tmp_path / "DTD" / "dtd" / "dtd" / "labels" / "train1.txt").write_text("banded/a_0002.jpg\n")
     assert content.name(settings, tmp_path / "source") != before
+
+
+def test_a_set_of_another_size_than_published_is_refused(tmp_path):
+    STANDINS["CIFAR10"][0](tmp_path)
+    settings = Settings(name="CIFAR10", path=tmp_path)
+    with pytest.raises(UserError, match=r"test images, and CIFAR10 has 50,000 and 10,000: get it whole"):
+        scan(base(unpack(settings, tmp_path, tmp_path / "into"), settings), settings)
+    with pytest.raises(ValueError, match="name is missing: one of"):
+        Settings(path=tmp_path)

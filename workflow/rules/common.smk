@@ -95,33 +95,46 @@ def collected():
     return finished(PLAN.runnable) + curves + doctors + list(map(leaks_of, used))
 
 
-FORCED = {}  # folder of a cell -> what of its results is not as asked today
+FORCED = {}  # folder of a cell or source -> what of it is not as asked today
 
 
-def compared(path, content, **expected):
+def compared(path, faults):
     """Have a result made anew that Snakemake has no record of, where what it says of itself is not what is asked.
 
-    Called as an input of the rule that makes it, of each job that Snakemake looks at; adds no file.
+    Called as an input of the rule that makes it, of each job that Snakemake looks at; adds no file. ``faults`` gives
+    what differs.
     """
     if not workflow.is_main_process or not path.exists() or workflow.persistence.metadata(_IOFile(str(path), None)):
         return []
-    said = finished_cells.read(path)
-    if keys := finished_cells.changed_keys(expected, said, said, content) if said else [f"{path.name} cannot be read"]:
-        FORCED.setdefault(path.parent, ", ".join(keys))
+    if differing := faults():
+        FORCED.setdefault(path.parent, ", ".join(differing))
         workflow.dag.forcefiles.add(str(path))
     return []
 
 
+def compared_cell(path, content=None, **expected):
+    def faults():
+        said = finished_cells.read(path)
+        return finished_cells.changed_keys(expected, said, said, content) if said else [f"{path.name} cannot be read"]
+
+    return compared(path, faults)
+
+
+def compared_source(wildcards):
+    dataset, folder = PLAN.sources[wildcards.source], DATA / "sources" / wildcards.source
+    return compared(folder / "source.json", lambda: ["the images"] * content.changed(dataset.settings, folder))
+
+
 def compared_run(wildcards):
     cell = cell_of(wildcards)
-    content = finished_cells.read(Path(manifest(cell.dataset))).get("content_sha256")
+    packed = finished_cells.read(Path(manifest(cell.dataset))).get("content_sha256")
     code = code_digest(*cell.code_roots, planning.PRETRAIN_SCRIPT)
-    return compared(cell.folder / "run.json", content, settings=cell.settings, code=code)
+    return compared_cell(cell.folder / "run.json", packed, settings=cell.settings, code=code)
 
 
 def compared_probe(wildcards):
     expected = CONFIG.evaluation.model_dump(mode="json", exclude=set(APART))
-    return compared(cell_of(wildcards).folder / "linear.json", None, evaluation=expected)
+    return compared_cell(cell_of(wildcards).folder / "linear.json", evaluation=expected)
 
 
 def looked():

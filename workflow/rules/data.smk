@@ -3,6 +3,8 @@
 
 rule fetch:
     """Download, draw or find one source, and believe it only after its hash."""
+    input:
+        compared=compared_source,
     output:
         f"{DATA}/sources/{{source}}/source.json",
     log:

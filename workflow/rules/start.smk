@@ -29,11 +29,14 @@ def say_ahead():
     """What Snakemake's own reasons leave unsaid, also at the end of a dry run."""
     fingerprint.keep_parsed()
     for keys, count in Counter(FORCED.values()).items():
-        say(f"{count} cells that .snakemake has no record of are made anew, for they differ from the config: {keys}")
-    cells = [cell_of(job.wildcards) for job in to_run("pretrain")]
+        what = "source" if keys == "the images" else "cell"
+        say(f"{count} {what}{'s' * (count > 1)} that .snakemake has no record of made anew; changed since: {keys}")
+    packed = [job.output[0] for name in ("pack", "exclude") for job in to_run(name)]  # anew, so what is not known
+    waiting = [cell_of(job.wildcards) for job in to_run("pretrain")]
+    cells = [cell for cell in waiting if manifest(cell.dataset) not in packed]
     code = [(cell, code_digest(*cell.code_roots, planning.PRETRAIN_SCRIPT), manifest(cell.dataset)) for cell in cells]
     if kept := finished_cells.in_store(code, RESULTS / ".store"):
-        say(f"{kept} of {len(cells)} cells to pretrain are linked from the store: nothing is trained for them")
+        say(f"{kept} of {len(waiting)} cells to pretrain are linked from the store: nothing is trained for them")
 
 
 def start_below_a_parent(workflow):

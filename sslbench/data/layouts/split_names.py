@@ -97,6 +97,12 @@ def role_of(name: str) -> str | None:
     return _ROLES.get(name.strip().casefold())
 
 
+def _meant(name: str) -> str | None:
+    """The role that a word of ``name`` stands for, as in train_set or val2017; None where there is none, or several."""
+    found = {_ROLES.get(word) for word in re.split(r"[^a-z]+", name.casefold())} - {None}
+    return found.pop() if len(found) == 1 else None
+
+
 def assign(names: Iterable[str], settings: SplitSettings, where: str, what: str) -> dict[str, str]:
     """Role -> name for those of ``names`` that are splits, test always among them; {} where none is.
 
@@ -118,7 +124,15 @@ def assign(names: Iterable[str], settings: SplitSettings, where: str, what: str)
             if role := role_of(name):
                 called.setdefault(role, []).append(name)
         if not called:
-            return {}
+            meant: dict[str, list[str]] = {}
+            for name in names:
+                meant.setdefault(_meant(name) or "", []).append(name)
+            if "train" not in meant or "" in meant or len(meant) < 2:
+                return {}
+            raise UserError(
+                f"{where}: {_listed(names)} may be splits or classes: write split: {_example(meant, [])}, or split: "
+                "none where they are classes"
+            )
         others = [name for name in names if role_of(name) is None]
         twice = next((group for group in called.values() if len(group) > 1), None)
         if twice or others or "train" not in called:

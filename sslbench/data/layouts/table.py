@@ -141,7 +141,7 @@ def scan(root: Path, settings: Settings) -> Listing:
     header, rows = read(file)
     columns = _columns(header, settings, file)
     of = {role: (header.index(name) if name is not None else None) for role, name in columns.items()}
-    rows = _mended(rows, len(header), file)
+    rows = _mended(rows, len(header), {at for at in of.values() if at is not None}, file)
     prefix = _prefix(root, folders, [row.values[of["path"]] for row in rows[:_LOOKED_AT]])
     faults = _Faults(file)
     names = [_file(root, prefix, row, row.values[of["path"]], faults) for row in rows]
@@ -168,7 +168,7 @@ def scan(root: Path, settings: Settings) -> Listing:
     derived = wanted and not roles
     own, folds_note = _folds(rows, names, of["fold"], file) if derived and of["fold"] is not None else ({}, ())
     listing = listing_of(records, classes, {}, own if derived else {splits.OFFICIAL: tests}, vals)
-    listing = listing._replace(notes=_notes(file, columns, roles, len(rows) - len(kept)) + folds_note)
+    listing = listing._replace(notes=_notes(file, header, columns, roles, len(rows) - len(kept)) + folds_note)
     if of["group"] is not None:
         groups = {names[i]: value for i in kept if (value := rows[i].values[of["group"]].strip())}
         listing = split_names.grouped(listing, groups, str(file), f"column {columns['group']!r}")
@@ -215,13 +215,21 @@ def _text(file: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     if content.startswith(b"PK"):
         raise UserError(f"{file}: is a spreadsheet or an archive, not a table of text; save it as CSV")
     text = _decoded(content)
+    # Excel's own way to name a separator
+    named = re.match(r"sep=(.)\s*\n", text)
+    text = "\n" * bool(named) + text[named.end() :] if named else text
     first = next((line for line in text.splitlines() if line.strip()), "")
     unquoted = re.sub(r'"[^"]*"', "", first)
-    separator = max(",;\t|", key=unquoted.count)  # the comma where none is there: a table of one column
+    # The comma where none is there: a table of one column
+    separator = named[1] if named else max(",;\t|", key=unquoted.count)
+    rows, reader = [], csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
+        rows.extend(reader)
     except csv.Error as error:
-        raise UserError(f"{file}: is no sound CSV file ({error}); save it again") from error
+        raise UserError(
+            f"{file}: is no sound CSV file: {error}, in the row that begins on line {_began(rows) + 1}; correct its "
+            'quotes, of which one that belongs to a value is written "", or save it again'
+        ) from error
     above = next((i for i, row in enumerate(rows) if any(cell.strip() for cell in row)), None)
     if above is None:
         raise UserError(f"{file}: is empty; write a header and one row per image")
@@ -229,6 +237,11 @@ def _text(file: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     if images := [cell for cell in header if is_picture(cell)]:
         raise UserError(f"{file}: its first row holds {images[0]!r} where names of columns belong; add a header")
     return header, enumerate(rows[above + 1 :], start=above + 2)
+
+
+def _began(rows: list[list[str]]) -> int:
+    """Lines that whole rows take: a quoted value may hold several."""
+    return sum(1 + sum(cell.replace("\r\n", "\n").count("\n") for cell in row) for row in rows)
 
 
 def _decoded(content: bytes) -> str:
@@ -310,10 +323,13 @@ class _Faults:
             raise UserError(f"{self.file}: {'. '.join(told)}")
 
 
-def _mended(rows: list[_Row], width: int, file: Path) -> list[_Row]:
+def _mended(rows: list[_Row], width: int, used: set[int], file: Path) -> list[_Row]:
     """Cells that a spreadsheet left out at the end are empty. Raises UserError for rows that have too many."""
     faults = _Faults(file)
     for row in rows:
+        if any("\n" in row.values[i].strip() for i in used if i < len(row.values)):
+            one = "has a line break in a path, label, split, group or fold"
+            faults.add(one, one.replace("has", "have", 1), "look for a quote that is not closed", row)
         if any(value.strip() for value in row.values[width:]):
             one = f"has more than the header's {width} cells"
             cure = "quote values that hold the separator"
@@ -422,10 +438,14 @@ def _folds(rows: list[_Row], names: list[str], at: int, file: Path) -> tuple[dic
     return tests, (note,)
 
 
-def _notes(file: Path, columns: dict[str, str | None], roles: dict[str, str], beside: int) -> tuple[str, ...]:
+def _notes(
+    file: Path, header: list[str], columns: dict[str, str | None], roles: dict[str, str], beside: int
+) -> tuple[str, ...]:
     """What was read as what, for the log."""
     read_as = [f"column {name!r} read as {role}" for role, name in columns.items() if name is not None]
     notes = [f"{file}: {', '.join(read_as)}"]
+    if unread := [name for name in header if name not in columns.values()]:
+        notes.append(f"{file}: columns not read: {', '.join(map(repr, unread[:12]))}{', ...' * (len(unread) > 12)}")
     if columns["fold"] is not None and roles:
         notes.append(f"{file}: column {columns['fold']!r} is not used: there is a split")
     if roles:

@@ -97,6 +97,8 @@ class Settings(DatasetSettings):
 
     @model_validator(mode="after")
     def _has_variant(self) -> "Settings":
+        if self.name is None and (self.path or self.archive):
+            raise ValueError(f"name is missing: one of {', '.join(SETS)}")
         known = VARIANTS.get(self.name or "", ())
         if self.variant is not None and self.variant not in known:
             raise ValueError(
@@ -270,6 +272,12 @@ def scan(root: Path, settings: Settings) -> Listing:
     if name == "STL10":
         listed[UNLABELED] = _positions(records, found.rows, ("unlabeled",)) | {"test": []}
         listed[BOTH] = _positions(records, found.rows, ("train", "unlabeled")) | {"test": []}
+    published, split = settings.published(), listed[settings.split_name()]
+    if published and (len(split["train"]), len(split["test"])) != published[:2]:
+        raise UserError(
+            f"{root}: holds {len(split['train']):,} training and {len(split['test']):,} test images, and {name} has "
+            f"{published[0]:,} and {published[1]:,}: get it whole, or write kind: folder for images of your own"
+        )
     return listing._replace(splits=listed)
 
 

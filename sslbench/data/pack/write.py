@@ -346,6 +346,8 @@ def _check(
                 raise UserError(f"split {wanted!r} cannot be used: {fault}{_alike(listing.classes)}{cure}")
             if judged and (fault := splits.too_few_classes(split, labels, listing.classes)):
                 cure = f"this is {part}; {_MORE_OF_IT}" if part else _NOT_ONE_CLASS
+                if groups is not None and wanted not in listing.splits:
+                    cure = "a group stays on one side, and classes have too few of them: look at what says the group"
                 raise UserError(f"{fault}, and a probe tells classes apart: {cure}")
     return found
 

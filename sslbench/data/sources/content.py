@@ -62,6 +62,12 @@ def name(settings: DatasetSettings, folder: Path, say: Callable[[str], None] | N
     return _look(settings, folder, states, say).name
 
 
+def changed(settings: DatasetSettings, folder: Path) -> bool:
+    """Whether the user's own files hold another content than was fetched into ``folder``."""
+    fetched = _head(folder).get("name")
+    return fetched is not None and name(settings, folder) != fetched
+
+
 def look(settings: DatasetSettings, folder: Path, say: Callable[[str], None] | None = None, keep: bool = True) -> Seen:
     """Look at all files, and read those that are new or in another state than when they were last read.
 

@@ -64,3 +64,14 @@ def test_a_copied_clone_with_its_own_folder_and_scrambled_times_re_runs_nothing(
         if ".snakemake" not in path.parts:
             os.utime(path, (moments.randrange(10**9, 17 * 10**8),) * 2)
     assert copy.would_run() == {}
+
+
+def test_images_that_changed_are_noticed_without_snakemakes_records(own, tmp_path):
+    copy = Finished(tmp_path / "clone")
+    shutil.copytree(own.folder, copy.folder, ignore=shutil.ignore_patterns(".snakemake"))
+    assert "fetch" not in copy.would_run()
+    picture = copy.folder / PICTURE
+    picture.write_bytes(picture.read_bytes()[:-1] + b"x")
+    done = copy.snakemake("-n")
+    assert "1 source that .snakemake has no record of made anew; changed since: the images" in done.stderr
+    assert copy.would_run()["fetch"] == 1

@@ -29,11 +29,11 @@ def copied(up_to_date, tmp_path) -> Finished:
     ("change", "rules", "said"),
     [
         ({}, {}, None),
-        (EPOCHS, {"pretrain": 5, "evaluate": 5}, r"5 cells .* train\.epochs \(1 then, 2 today\)"),
+        (EPOCHS, {"pretrain": 5, "evaluate": 5}, r"5 cells that .* changed since: train\.epochs \(1 then, 2 today\)"),
         (
             {"evaluation": {"knn": {"k": [3]}}},
             {"evaluate": 6},
-            r"6 cells .* evaluation\.knn\.k \(\[20, 200\] then, \[3\] ",
+            r"6 cells that .* changed since: evaluation\.knn\.k \(\[20, 200\] then, \[3\] ",
         ),
     ],
     ids=["nothing changed", "the epochs", "the probe's neighbours"],
@@ -53,3 +53,6 @@ def test_a_dry_run_says_what_the_store_holds(copied):
     assert "6 of 6 cells to pretrain are linked from the store" in copied.snakemake("-n").stderr
     copied.overlay(TINY | EPOCHS)
     assert "1 of 6 cells to pretrain are linked from the store" in copied.snakemake("-n").stderr  # the random row
+    copied.overlay(TINY)
+    shutil.rmtree(copied.folder / "data")  # what will be packed is not known
+    assert "linked from the store" not in copied.snakemake("-n").stderr

@@ -56,7 +56,7 @@ def run(settings: dict, pack: Path, results: Path, **options) -> dict[str, bytes
 def processes() -> BaseContext:
     """Whence to start processes that train. Not by fork from here: one whose parent has trained may not (autograd)."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["small_cells"])
+    context.set_forkserver_preload(["tests.training.small_cells"])  # as found from the root, where they start
     return context
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from snakemake.io import _IOFile
 
 from sslbench import registry
-from sslbench.config.compute import RESOURCES
+from sslbench.config.compute import GROUPED, RESOURCES
 from sslbench.config.evaluation import APART
 from sslbench.data.sources import content
 from sslbench.grid import cost
@@ -210,8 +210,8 @@ def asked(name, dataset_of=lambda wildcards: wildcards.dataset, devices=lambda w
     def one(resource):
         return lambda wildcards: found(dataset_of(wildcards), devices(wildcards))[resource]
 
-    jobs = dict(CONFIG.compute.jobs.items())
-    if CONFIG.compute.devices == 1 and not jobs[name].datasets and not jobs["embed"].datasets:
+    # Of grouped rules it counts who runs them, which is not known yet.
+    if CONFIG.compute.devices == 1 and name not in GROUPED and not getattr(CONFIG.compute.jobs, name).datasets:
         return {resource: value for resource, value in found("", 1).items() if value is not None}
     return {resource: one(resource) for resource in RESOURCES}
 

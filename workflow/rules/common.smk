@@ -201,8 +201,10 @@ def devices_of(wildcards):
 
 
 def asked(name, dataset_of=lambda wildcards: wildcards.dataset, devices=lambda wildcards: 1):
-    """What a job of the rule ``name`` asks of a scheduler, each as a function of its wildcards where these have a say:
-    Snakemake takes a fifth of a dry run of many cells to call them."""
+    """What a job of the rule ``name`` asks of a scheduler, each as a function of its wildcards where these have a say.
+
+    To call them takes a tenth of a dry run of many cells.
+    """
 
     def found(dataset, count):
         return CONFIG.compute.asked(name, dataset, DEVICE, count, local=workflow.local_exec)

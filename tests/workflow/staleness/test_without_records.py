@@ -1,5 +1,6 @@
 """A finished grid whose .snakemake is lost: what its results say of themselves decides."""
 
+import os
 import re
 import shutil
 
@@ -22,6 +23,8 @@ def up_to_date(finished) -> Finished:
 def copied(up_to_date, tmp_path) -> Finished:
     copy = Finished(tmp_path / "copy")
     shutil.copytree(up_to_date.folder, copy.folder, ignore=shutil.ignore_patterns(".snakemake"))
+    for path in copy.folder.rglob("*"):  # other tests made some of it later than what is made of it
+        os.utime(path, (10**9, 10**9))
     return copy
 
 

@@ -1,29 +1,20 @@
 """What finished cells say they were made from, held against the plan. No torch, no Snakemake."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from sslbench.grid.cell import Cell
+from sslbench.runtime.files import read_object
 from sslbench.store.canonical_json import canonical
-
-
-def read(path: Path) -> dict:
-    """A JSON object; {} where there is none to be read."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def differences(then: object, today: object, prefix: str = "") -> list[str]:
     """Dotted keys of the leaves in which two nested dicts differ, with both values where they are short."""
     if isinstance(then, dict) and isinstance(today, dict):
+        both = then.keys() & today.keys()
         nested = (
-            differences(then[key], today[key], f"{prefix}{key}.")
-            if {key} <= then.keys() & today.keys()
-            else [prefix + key]
+            differences(then[key], today[key], f"{prefix}{key}.") if key in both else [prefix + key]
             for key in sorted(then.keys() | today.keys())
         )
         return [key for found in nested for key in found]
@@ -53,7 +44,7 @@ def changed_keys(expected: dict, run: dict, judged: dict, content_sha256: str | 
     return keys
 
 
-def in_store(cells: Iterable[tuple[Cell, str, str]], store: Path) -> int:
+def in_store(cells: Sequence[tuple[Cell, str, str]], store: Path) -> int:
     """How many of ``cells`` are linked from the store, for nothing in what they are made from is new.
 
     Args:
@@ -62,9 +53,9 @@ def in_store(cells: Iterable[tuple[Cell, str, str]], store: Path) -> int:
     """
     kept = set()
     for path in store.glob("*/done/run.json"):
-        run = read(path)
+        run = read_object(path)
         kept.add(canonical([run.get("settings"), run.get("code"), (run.get("data") or {}).get("content_sha256")]))
-    return sum(
-        canonical([cell.settings, code, read(Path(manifest)).get("content_sha256")]) in kept
-        for cell, code, manifest in cells
-    )
+    if not kept:
+        return 0
+    content = {manifest: read_object(Path(manifest)).get("content_sha256") for _, _, manifest in cells}
+    return sum(canonical([cell.settings, code, content[manifest]]) in kept for cell, code, manifest in cells)

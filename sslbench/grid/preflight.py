@@ -74,11 +74,10 @@ def check_images(plan: Plan) -> list[str]:
     Raises UserError where one cannot be read as training and test images, is an official set and holds others than were
     published, or has too few training images.
     """
-    for dataset in {d.entry: d for c in plan.waiting for d in (c.dataset, c.evaluated)}.values():
+    waiting, notes = plan.waiting, {}
+    for dataset in {d.entry: d for c in waiting for d in (c.dataset, c.evaluated)}.values():
         _require_published(dataset)
-    waiting = (c for c in plan.waiting if c.dataset.settings.path or c.dataset.settings.archive)
-    notes = {}
-    for cell in plan.trained_pairs(waiting):
+    for cell in plan.trained_pairs(c for c in waiting if c.dataset.settings.path or c.dataset.settings.archive):
         counts, batch = cell.dataset.counts, cell.model.training.batch_size
         check_batch(cell, counts)
         if counts and (line := left_out(counts[0], batch)):

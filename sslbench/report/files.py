@@ -12,15 +12,6 @@ from sslbench.runtime.text import visible
 _KEYS = {"collect": {"format", "cells", "datasets"}, "album": {"format", "packs", "datasets"}}  # of what rules write
 
 
-def read_json(path: Path) -> dict:
-    """The JSON object at ``path``, or {} where there is none that can be read."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
 def read_written(path: Path, rule: str) -> dict:
     """The JSON object that ``rule`` wrote to ``path``. Raises UserError where it is not there, or not that."""
     try:

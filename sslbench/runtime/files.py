@@ -198,6 +198,15 @@ def stands(file: TextIO | BinaryIO, path: Path) -> bool:
         return False
 
 
+def read_object(path: Path) -> dict:
+    """The JSON object at ``path``, or {} where there is none that can be read."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def read_json(path: Path) -> dict:
     """Raises UserError where ``path`` is missing or damaged."""
     try:

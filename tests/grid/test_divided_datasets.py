@@ -17,13 +17,8 @@ PETS = {"kind": "folder", "path": "pets", "pack_size": 32}
 
 
 @pytest.fixture
-def expanded(tmp_path, monkeypatch):
+def expanded(pets):
     """expanded({dataset: entry}, *names in the grid) -> the grid, over a folder of 2 classes of 15 images each."""
-    monkeypatch.chdir(tmp_path)
-    for label in ("cat", "dog"):
-        (tmp_path / "pets" / label).mkdir(parents=True)
-        for number in range(15):
-            (tmp_path / "pets" / label / f"{number}.jpg").write_bytes(b"never opened here")
 
     def expand(datasets: dict, *names: str, **more: object) -> Grid:
         block = {"datasets": list(names or datasets), "models": ["simclr"], "transforms": ["baseline"]}

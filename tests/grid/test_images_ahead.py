@@ -17,13 +17,8 @@ from tests.data.data_samples import make_imagenet, make_imagenette, make_nabirds
 
 
 @pytest.fixture
-def planned(tmp_path, monkeypatch):
+def planned(pets):
     """planned(batch, **dataset) -> a plan on a folder of 2 classes, 12 training and 3 test images each by default."""
-    monkeypatch.chdir(tmp_path)
-    for label in ("cat", "dog"):
-        (tmp_path / "pets" / label).mkdir(parents=True)
-        for number in range(15):
-            (tmp_path / "pets" / label / f"{number}.jpg").write_bytes(b"never opened here")
 
     def plan(batch: int, **dataset) -> Plan:
         return Plan(

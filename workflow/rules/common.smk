@@ -22,6 +22,7 @@ from sslbench.grid.preflight import check_images, check_targets, require_models
 from sslbench.grid.report_plan import report_plan, template_files
 from sslbench.jobs import snakemake_lock as runlock
 from sslbench.report import studies
+from sslbench.runtime.files import read_object
 from sslbench.store import code_fingerprint as fingerprint
 from sslbench.store import code_check as sources
 from sslbench.store.canonical_json import canonical
@@ -112,10 +113,15 @@ def compared(path, faults):
     return []
 
 
-def compared_cell(path, content=None, **expected):
+def compared_cell(path, asked):
+    """``asked`` gives what is asked today, and content_sha256 of the packed images; only where there is no record."""
+
     def faults():
-        said = finished_cells.read(path)
-        return finished_cells.changed_keys(expected, said, said, content) if said else [f"{path.name} cannot be read"]
+        said = read_object(path)
+        if not said:
+            return [f"{path.name} cannot be read"]
+        expected, packed = asked()
+        return finished_cells.changed_keys(expected, said, said, packed)
 
     return compared(path, faults)
 
@@ -127,14 +133,20 @@ def compared_source(wildcards):
 
 def compared_run(wildcards):
     cell = cell_of(wildcards)
-    packed = finished_cells.read(Path(manifest(cell.dataset))).get("content_sha256")
-    code = code_digest(*cell.code_roots, planning.PRETRAIN_SCRIPT)
-    return compared_cell(cell.folder / "run.json", packed, settings=cell.settings, code=code)
+
+    def asked():
+        code = code_digest(*cell.code_roots, planning.PRETRAIN_SCRIPT)
+        packed = read_object(Path(manifest(cell.dataset)))
+        return {"settings": cell.settings, "code": code}, packed.get("content_sha256")
+
+    return compared_cell(cell.folder / "run.json", asked)
 
 
 def compared_probe(wildcards):
-    expected = CONFIG.evaluation.model_dump(mode="json", exclude=set(APART))
-    return compared_cell(cell_of(wildcards).folder / "linear.json", evaluation=expected)
+    def asked():
+        return {"evaluation": CONFIG.evaluation.model_dump(mode="json", exclude=set(APART))}, None
+
+    return compared_cell(cell_of(wildcards).folder / "linear.json", asked)
 
 
 def looked():

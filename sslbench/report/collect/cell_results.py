@@ -7,7 +7,7 @@ from pathlib import Path
 from sslbench.config.evaluation import FILES
 from sslbench.grid.finished import changed_keys
 from sslbench.report.collect.job_logs import FEATURES, RESULTS, Stage, error_line, last_line
-from sslbench.report.files import read_json
+from sslbench.runtime.files import read_object
 
 CURVE_POINTS = 60  # of a learning curve on the page
 _MOST_HEADER = 10_000_000  # bytes of a features file's header
@@ -29,16 +29,16 @@ def read_cell(cell: dict, folder: Path, waits_for: Stage | None, data: dict, jud
         "why": "",
         "changed": [],
         "log": last_line(waits_for.log) if waits_for else "",
-        "run": read_json(folder / "run.json"),
-        "ledger": read_json(folder / "ledger.json"),
-        "linear": read_json(files["linear.json"]),
-        "knn": read_json(files["knn.json"]),
-        "health": read_json(files["health.json"]),
+        "run": read_object(folder / "run.json"),
+        "ledger": read_object(folder / "ledger.json"),
+        "linear": read_object(files["linear.json"]),
+        "knn": read_object(files["knn.json"]),
+        "health": read_object(files["health.json"]),
         "curve": read_curve(folder / "curve.csv"),
         "predictions": files["predictions.parquet"] if files["predictions.parquet"].is_file() else None,
     }
     if not cell.get("probed", True):
-        found["health"] = read_json(folder / FILES["labelfree"]).get("health") or {}
+        found["health"] = read_object(folder / FILES["labelfree"]).get("health") or {}
     if cell.get("set_aside"):
         return found | {"status": "set aside", "why": str(cell["set_aside"])}
     if waits_for:

@@ -17,8 +17,9 @@ from sslbench.report.collect import csv_tables, folds
 from sslbench.report.collect import entries as ranking
 from sslbench.report.collect.cell_results import loss_parts, read_cell
 from sslbench.report.collect.job_logs import error_line, first_missing, no_pictures, source_folder
-from sslbench.report.files import read_json, write_text
+from sslbench.report.files import write_text
 from sslbench.report.sections import downstream
+from sslbench.runtime.files import read_object
 from sslbench.stats import paired
 from sslbench.store import checksum
 
@@ -180,12 +181,12 @@ def _dataset(name: str, entry: dict, results: Path) -> dict:
     ``failed`` is the line that says why it could not be packed, if anything does.
     """
     pack = Path(entry["pack"])
-    manifest = read_json(pack / "manifest.json")
+    manifest = read_object(pack / "manifest.json")
     kept = ("format", "source", "pack_size", "count", "classes", "content_sha256", "splits", "bytes")
     small = {key: manifest[key] for key in kept if key in manifest}
     if isinstance(small.get("classes"), list):
         small["classes"] = len(small["classes"])
-    fetched, waits_for = read_json(source_folder(entry) / "source.json"), no_pictures(entry, results)
+    fetched, waits_for = read_object(source_folder(entry) / "source.json"), no_pictures(entry, results)
     archive = {key: fetched[key] for key in ("source", "sha256", "size") if key in fetched}
     split = _stored_name(entry.get("split"), small.get("splits"))
     more = {"doctor": _findings(pack, split), "archive": archive, "split": split}
@@ -198,7 +199,7 @@ def _leaks(entry: dict, datasets: dict) -> dict:
     asked = entry.get("leaks")
     if not asked:
         return {}
-    found, packs = read_json(Path(asked["file"])), (entry, datasets[asked["judge"]])
+    found, packs = read_object(Path(asked["file"])), (entry, datasets[asked["judge"]])
     if not checksum.holds(found) or found["of"] != [pack["manifest"].get("content_sha256") for pack in packs]:
         return {}
     kept = ("pretraining", "test", "found", "identical", "copies")
@@ -224,9 +225,9 @@ def _findings(pack: Path, split: str | None) -> dict:
         return {}
     try:
         # A derived split is not stored with the pack: its findings are worked out here.
-        found = doctor.read(pack, split) if split else read_json(pack / "doctor.json")
+        found = doctor.read(pack, split) if split else read_object(pack / "doctor.json")
     except (UserError, OSError, KeyError, ValueError):
-        found = read_json(
+        found = read_object(
             pack / "doctor.json"
         )  # a damaged pack still has its findings; packing says what is wrong with it
     splits = found.get("splits") or {}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sslbench.config.evaluation import FILES
-from sslbench.report.files import read_json
+from sslbench.runtime.files import read_object
 
 RESULTS = ("linear.json", "predictions.parquet", "knn.json", "health.json")
 FEATURES = ("features-train.safetensors", "features-test.safetensors")
@@ -30,7 +30,7 @@ def first_missing(cell: dict, folder: Path, datasets: dict, results: Path) -> St
     ``datasets``: the plan's, by name; ``results``: the folder of all results, whose neighbour is ``logs``.
     """
     names = Path(cell["dataset"], cell["model"], cell["transform"], f"seed{cell['seed']}.log")
-    if not read_json(folder / "run.json"):
+    if not read_object(folder / "run.json"):
         pictures = no_pictures(datasets[cell["dataset"]], results)
         if pictures:
             return Stage(f"not trained, its pictures are {pictures.undone}", pictures.log)

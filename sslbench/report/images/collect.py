@@ -13,11 +13,11 @@ import pandas
 from sslbench.data.pack.images import PackedImages
 from sslbench.report.collect.cell_results import features_origin
 from sslbench.report.collect.collect import cell_folder
-from sslbench.report.files import read_json, read_written
+from sslbench.report.files import read_written
 from sslbench.report.images import confusions
 from sslbench.report.images.contact_sheets import sheets
 from sslbench.report.truncate import place
-from sslbench.runtime.files import write_whole
+from sslbench.runtime.files import read_object, write_whole
 from sslbench.store import checksum
 
 FORMAT = 1  # of album.json
@@ -129,7 +129,7 @@ def _pictures(look: dict) -> tuple:
 
 def _look(folder: Path, content: str) -> dict:
     """A cell's look.json where it is of the pack and of the features beside it, which may be gone; else {}."""
-    look = read_json(folder / LOOKED)
+    look = read_object(folder / LOOKED)
     if look.get("format") != 1 or not checksum.holds(look) or look["of"]["content_sha256"] != content:
         return {}
     for part, known in look["features"].items():

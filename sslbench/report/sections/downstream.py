@@ -6,8 +6,8 @@ from pathlib import Path
 from sslbench.config.evaluation import FILES
 from sslbench.report import families
 from sslbench.report.blocks import Block, Cell, Column, Paragraph, Row, Span, Table, Text
-from sslbench.report.files import read_json
 from sslbench.report.wording import ABSENT, Labels, accuracy, interval
+from sslbench.runtime.files import read_object
 from sslbench.stats import paired
 
 _FEWEST = 3  # seeds or draws that an interval is made of; fewer are shown as they are
@@ -34,7 +34,7 @@ def read(entry: dict, folder: Path, cell: dict) -> dict:
     or not of the backbone that ``cell``, the same cell as collected, has now."""
     found = {}
     for task, settings in (entry.get("beside") or {}).items():
-        result = read_json(folder / FILES[task]) if cell["status"] in ("done", "stale") else {}
+        result = read_object(folder / FILES[task]) if cell["status"] in ("done", "stale") else {}
         if result:
             today = result.get("settings") == settings and result.get("digest") == cell["run"].get("digest")
             kept = {key: value for key, value in result.items() if key not in ("settings", "digest", "runs")}

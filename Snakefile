@@ -3,6 +3,7 @@
 #   snakemake --cores all --use-conda      the grid of config.yaml, to reports/<name>/report.html
 #   snakemake --cores all report_now       whatever is finished, rendered
 #   snakemake --cores all <dataset>        one dataset of the grid
+#   snakemake --cores all weights          the pretrained weights that it needs, where there is a network
 
 import sys
 
@@ -31,6 +32,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/start.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/pretrain.smk"
+include: "workflow/rules/frozen.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/downstream.smk"
 include: "workflow/rules/look.smk"
@@ -49,6 +51,8 @@ localrules:
     all,
     fetch,  # where the network is
     exclude,
+    fetch_weights,
+    weights,
     collect,
     album,
     report,

@@ -39,6 +39,7 @@ AUXILIARY = "sslbench.methods.with_auxiliary:WithAuxiliary"  # a method with suc
 REFERENCES = {
     "random": "sslbench.methods.random",
     "supervised": "sslbench.methods.supervised",
+    "pretrained": "sslbench.methods.pretrained",
 }
 
 # name -> torch-free module with Settings, a declarative list of operations

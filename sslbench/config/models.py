@@ -13,6 +13,7 @@ from pydantic import Field, StringConstraints, field_validator
 from sslbench.config.composition import Composition
 from sslbench.config.compute import Compute
 from sslbench.config.evaluation import Evaluation
+from sslbench.config.weights import Weights, instead
 from sslbench.methods.spec import Preset
 from sslbench.nn import architectures
 from sslbench.settings import LocalPath, Name, Positive, Strict
@@ -24,11 +25,12 @@ DatasetName = Annotated[
 
 
 class Block(Strict):
-    """One part of the grid: every dataset x model x transform named here."""
+    """One part of the grid: every dataset x model x transform named here. Without models and transforms nothing is
+    trained: the datasets then have the rows of `references.pretrained` alone."""
 
     datasets: Annotated[list[DatasetName], Field(min_length=1)]
-    models: Annotated[list[Name], Field(min_length=1)]
-    transforms: Annotated[list[Name], Field(min_length=1)]
+    models: list[Name] = []
+    transforms: list[Name] = []
     downstream: list[Literal["retrieve", "adapt", "finetune"]] = []  # measured beside the probe, references included
 
     @cached_property
@@ -74,7 +76,8 @@ class Training(Strict):
     def _without_weights(cls, value: Any) -> Any:
         check = architectures.fault_of_name if isinstance(value, str) else architectures.fault_of_options
         if fault := check(value):
-            raise ValueError(fault)
+            more = f"; to have the weights judged as they are: {instead(value)}" if isinstance(value, str) else ""
+            raise ValueError(fault + more)
         return value
 
 
@@ -84,6 +87,14 @@ class References(Strict):
     random: bool = True  # every network that the dataset's models begin from, as it is initialised
     # Trained with labels on each of these transforms that the dataset's grid has, or on its first; []: none.
     supervised: list[Name] = ["baseline"]
+    pretrained: list[Name] = []  # frozen backbones that can be had, of `weights:`
+
+    @field_validator("pretrained")
+    @classmethod
+    def _once(cls, names: list[str]) -> list[str]:
+        if len(set(names)) != len(names):
+            raise ValueError("names weights twice")
+        return names
 
 
 class Sweep(Strict):
@@ -114,11 +125,12 @@ class Config(Strict):
     name: Name
     title: str
     note: str = ""  # the report's first line, where its figures need a warning
-    grid: Annotated[list[Block], Field(min_length=1)]
+    grid: list[Block]
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
     datasets: dict[Name, dict[str, Any]]
     models: dict[Name, dict[str, Any]]
     transforms: dict[Name, dict[str, Any]]
+    weights: dict[Name, Weights] = {}  # pretrained backbones that can be had; `references.pretrained` judges them
     training: Training = Training()
     references: References = References()
     evaluation: Evaluation = Evaluation()
@@ -126,6 +138,13 @@ class Config(Strict):
     sweep: Sweep | None = None
     composition: Composition | None = None
     paths: Paths = Paths()
+
+    @field_validator("grid")
+    @classmethod
+    def _names_datasets(cls, grid: list[Block]) -> list[Block]:
+        if not grid:
+            raise ValueError("it names no dataset: to train nothing, give a block of datasets alone, - datasets: [...]")
+        return grid
 
     @field_validator("seeds")
     @classmethod

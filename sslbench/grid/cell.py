@@ -6,7 +6,7 @@ what the engine works from.
 """
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from sslbench.config.models import Training
 from sslbench.data.sources import content
 from sslbench.data.spec import DatasetSettings
 from sslbench.errors import UserError, about
-from sslbench.grid import random_init
+from sslbench.grid import pretrained, random_init
 from sslbench.methods.spec import MethodFacts, MethodSettings
 from sslbench.store import code_check
 from sslbench.store.canonical_json import canonical
@@ -52,6 +52,13 @@ class Dataset:
     def split(self) -> str:
         """Which of the pack's splits its cells use."""
         return self.settings.split_names().get(self.part) or self.settings.split_name()
+
+    def at(self, input_size: int) -> "Dataset":
+        """All of the images, packed for a network of another input size, px, where its own pack does not suffice."""
+        if self.settings.pack_size and self.settings.pack_size >= input_size:
+            return replace(self, excluding=None)
+        size = pack_size(input_size)
+        return replace(self, pack_size=size, whole=pack_name(self.source, size, self.settings), excluding=None)
 
     @property
     def needs_archive(self) -> bool:
@@ -113,8 +120,15 @@ class Model:
     auxiliary: dict[str, dict] = field(default_factory=dict)  # pretext tasks beside the method, name -> options
 
     @property
+    def weights(self) -> str | None:
+        """Its name under `weights:` where it is a pretrained backbone."""
+        return self.name.removeprefix(pretrained.PREFIX) if self.method == pretrained.METHOD else None
+
+    @property
     def title(self) -> str:
         """As it is printed everywhere: `SimCLR (lightly)`, and `SimCLR (lightly, changed)` with a recipe of its own."""
+        if self.weights:
+            return f"{self.weights}, frozen"
         changed = "changed" if self.preset and self.overrides.get("recipe") else ""
         details = ", ".join(filter(None, (self.settings.form_title, self.preset, changed)))
         return f"{self.facts.title} ({details})" if details else self.facts.title
@@ -155,7 +169,16 @@ class Model:
 
     @cached_property
     def untrained(self) -> dict:
-        """The same of an untrained row."""
+        """The same of an untrained row, and of a pretrained one, for which `training:` has no say."""
+        if self.weights:
+            return {
+                "backbone": {"name": self.training.backbone, "options": {}, "residual_gain": None},
+                "input_size": self.training.input_size,
+                "method": {"name": self.method, "options": self.overrides},
+                "recipe": {},
+                "views": [],
+                "train": {"epochs": 0, "batch_size": None, "precision": "fp32"},
+            }
         return self.trained | {"views": [], "train": self.trained["train"] | {"epochs": 0}}
 
 
@@ -180,7 +203,7 @@ class Cell:
     dataset: Dataset
     evaluated: Dataset  # whose labels it is probed on: the dataset itself, unless that says `evaluate_on`
     model: Model
-    transform: Transform | None  # None: an untrained row
+    transform: Transform | None  # None: an untrained or a pretrained row
     seed: int
     results: Path
 
@@ -256,9 +279,16 @@ def pack_names(
                 f"config: datasets.{owner[0]} and datasets.{name} would share the folder {source!r} but read its "
                 "files in two ways; copy them, or define one of the two"
             )
-        pack = f"{source}-{size}px"
-        if settings.unreadable_share:
-            pack += f"-unreadable{settings.unreadable_share:g}"
-        pack += "".join(f"-{kind}" for kind in encoding(settings).values())
-        names[name] = (source, pack)
+        names[name] = (source, pack_name(source, size, settings))
     return names
+
+
+def pack_size(input_size: int) -> int:
+    """px, shortest side, of a pack for a network of this input size."""
+    return round(input_size * 8 / 7)
+
+
+def pack_name(source: str, size: int, settings: DatasetSettings) -> str:
+    """The folder of a source's images packed at ``size`` px."""
+    unreadable = f"-unreadable{settings.unreadable_share:g}" if settings.unreadable_share else ""
+    return f"{source}-{size}px{unreadable}" + "".join(f"-{kind}" for kind in encoding(settings).values())

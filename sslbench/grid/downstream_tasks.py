@@ -24,6 +24,8 @@ def tasks(config: Config, cell: Cell) -> list[str]:
         inside = cell.reference or (model in models and transform in transforms)
         if names & datasets and inside:
             asked |= set(block.downstream)
+    if cell.model.weights:  # fine-tuning would show them images as training does, not as they were made for
+        asked.discard("finetune")
     return [task for task in FILES if task in asked]
 
 

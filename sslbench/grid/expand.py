@@ -14,8 +14,8 @@ from sslbench.config.plain_values import require_plain
 from sslbench.config.validation import filled, require_known, unknown, validated
 from sslbench.data.spec import DatasetSettings
 from sslbench.errors import UserError
-from sslbench.grid import random_init
-from sslbench.grid.cell import Cell, Dataset, Model, Transform, pack_names
+from sslbench.grid import pretrained, random_init
+from sslbench.grid.cell import Cell, Dataset, Model, Transform, pack_names, pack_size
 from sslbench.methods.spec import MethodSettings
 from sslbench.transforms.spec import merge
 
@@ -69,11 +69,11 @@ class Grid(Config):
         """Every defined model and the references, validated."""
         models = {}
         for name, entry in self.models.items():
-            if name in registry.REFERENCES or name.startswith(random_init.PREFIX):
+            if name in registry.REFERENCES or name.startswith((random_init.PREFIX, pretrained.PREFIX)):
                 raise UserError(f"config: models.{name} is the name of a reference row; choose another name")
             method, options = _kind(entry, "method", registry.METHODS, f"models.{name}")
             models[name] = self._model(name, method, options, registry.METHODS)
-        for name in registry.REFERENCES:
+        for name in (name for name in registry.REFERENCES if name != pretrained.METHOD):
             models[name] = self._model(name, name, {}, registry.REFERENCES)
         for model in list(models.values()):
             if (name := self.start(model)) not in models:
@@ -85,6 +85,24 @@ class Grid(Config):
                 models[name] = replace(
                     models[random_init.RANDOM], name=name, settings=begun, training=own, overrides=told
                 )
+        return models | self._pretrained
+
+    @cached_property
+    def _pretrained(self) -> dict[str, Model]:
+        """The models of references.pretrained."""
+        require_known("references.pretrained", self.references.pretrained, "entry of weights", self.weights)
+        asked = {name: self.weights[name] for name in self.references.pretrained}
+        package = registry.REFERENCES[pretrained.METHOD]
+        module = registry.load(f"{package}.settings")
+        models = {}
+        for name, network in pretrained.networks(asked, self.paths.data).items():
+            own = self.training.model_copy(
+                update={"backbone": network.name, "backbone_options": {}, "input_size": network.input_size}
+            )
+            row = pretrained.PREFIX + name
+            models[row] = Model(
+                row, pretrained.METHOD, package, module.Settings(), module.FACTS, own, asked[name].asked
+            )
         return models
 
     def start(self, model: Model) -> str:
@@ -106,30 +124,41 @@ class Grid(Config):
     def cells(self) -> list[Cell]:
         """The grid's cells, once each, then the references'; in the config's order."""
         triples: dict[tuple[str, str, str], None] = {}
+        frozen: dict[str, None] = {}  # datasets, all of which have the pretrained rows
         for number, block in enumerate(self.grid):
             where = f"grid[{number}]"
             require_known(f"{where}.datasets", block.datasets, "dataset", self.parts_of)
             require_known(f"{where}.models", block.models, "model", self.models)
             require_known(f"{where}.transforms", block.transforms, "transform", self.all_transforms)
+            if bool(block.models) != bool(block.transforms):
+                lacking = "transforms" if block.models else "models"
+                raise UserError(f"config: {where}.{lacking} names none: name some, or leave out both to train nothing")
             datasets = [part for name in block.datasets for part in self.parts_of[name]]
             if block.downstream:
                 _labels_for(datasets, where, block.downstream, self.all_datasets)
             for name in block.models:
                 _require_start(self.all_models[name])
             triples.update({(d, m, t): None for d in datasets for m in block.models for t in block.transforms})
+            frozen.update(dict.fromkeys(datasets))
         grid = [self.cell(*triple, seed) for triple in triples for seed in self.seeds]
+        if not grid and not self.references.pretrained:
+            raise UserError("config: grid names no models, and references.pretrained no weights; name some of either")
         require_known("references.supervised", self.references.supervised, "transform", self.all_transforms)
         crossed: dict[str, tuple[dict[str, None], list[str]]] = {}  # models and transforms of each dataset
         for dataset, model, transform in triples:
             models, transforms = crossed.setdefault(dataset, ({}, []))
             models[model] = None
             transforms.append(transform)
-        return grid + [
-            self.cell(dataset, model, transform, seed)
-            for dataset, (models, transforms) in crossed.items()
-            for model, transform in self._references(dataset, list(models), transforms)
-            for seed in self.seeds
-        ]
+        return (
+            grid
+            + [
+                self.cell(dataset, model, transform, seed)
+                for dataset, (models, transforms) in crossed.items()
+                for model, transform in self._references(dataset, list(models), transforms)
+                for seed in self.seeds
+            ]
+            + [self.cell(dataset, model, "none", 0) for dataset in frozen for model in self._pretrained]
+        )
 
     def _references(self, dataset: str, models: list[str], transforms: list[str]) -> list[tuple[str, str]]:
         """The (model, transform) of a dataset's reference rows: its ``models``' starts, training's own first."""
@@ -144,14 +173,10 @@ class Grid(Config):
     def cell(self, dataset: str, model: str, transform: str, seed: int) -> Cell:
         """One cell, in the grid or not."""
         chosen = self.all_datasets[dataset]
-        return Cell(
-            chosen,
-            self.judge(chosen),
-            self.all_models[model],
-            self.all_transforms.get(transform),
-            seed,
-            self.paths.results,
-        )
+        judge, found = self.judge(chosen), self.all_models[model]
+        if found.weights:
+            chosen, judge = (one.at(found.training.input_size) for one in (chosen, judge))
+        return Cell(chosen, judge, found, self.all_transforms.get(transform), seed, self.paths.results)
 
     def _model(self, name: str, method: str, options: dict, known: dict[str, str]) -> Model:
         module = registry.load(f"{known[method]}.settings")
@@ -185,7 +210,7 @@ class Grid(Config):
         return Model(name, method, known[method], settings, module.FACTS, training, overrides, preset, auxiliary)
 
     def _pack_size(self, settings: DatasetSettings) -> int:
-        return settings.pack_size or round(self.training.input_size * 8 / 7)
+        return settings.pack_size or pack_size(self.training.input_size)
 
 
 def load(raw: dict) -> Grid:
@@ -196,7 +221,7 @@ def load(raw: dict) -> Grid:
     """
     require_plain(raw)
     config = validated(Grid, raw, "")
-    for key in ("datasets", "models", "transforms"):
+    for key in ("datasets", "models", "transforms", "weights"):
         _require_apart(key, list(getattr(config, key)))
     config.cells()  # validates what the grid names
     for rule, job in config.compute.jobs.items():

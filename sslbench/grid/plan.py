@@ -7,7 +7,7 @@ from typing import Any
 
 from sslbench.config.models import Config
 from sslbench.errors import UserError
-from sslbench.grid import random_init
+from sslbench.grid import pretrained, random_init
 from sslbench.grid.cell import Cell, Dataset
 from sslbench.store import code_check
 from sslbench.store.canonical_json import canonical
@@ -30,10 +30,13 @@ class Plan:
         self.config = config
         self.cells = config.cells()
         self._by_names = {cell.names: cell for cell in self.cells}
-        self.datasets: dict[str, Dataset] = {cell.dataset.name: cell.dataset for cell in self.cells}
-        self.datasets |= {cell.evaluated.name: cell.evaluated for cell in self.cells}
+        self.datasets: dict[str, Dataset] = {}  # the first cell's: a pretrained row's pack may be another
+        for found in [*(cell.dataset for cell in self.cells), *(cell.evaluated for cell in self.cells)]:
+            self.datasets.setdefault(found.name, found)
         self.sources = {dataset.source: dataset for dataset in reversed(config.all_datasets.values())}
         self.packs = {dataset.whole: dataset for dataset in reversed(config.all_datasets.values())}
+        for found in (one for cell in self.cells for one in (cell.dataset, cell.evaluated)):
+            self.packs.setdefault(found.whole, found)
         self.reduced = {d.pack: d for d in reversed(config.all_datasets.values()) if d.excluding}
         self._check_files()
         self._check_batches()
@@ -58,10 +61,11 @@ class Plan:
         """The cell of these names, in the grid or not."""
         found = self._by_names.get((dataset, model, transform, seed))
         if found is None:
-            if (transform == "none") != (self.config.all_models[model].method == random_init.RANDOM):
+            untrained = self.config.all_models[model].method in (random_init.RANDOM, pretrained.METHOD)
+            if (transform == "none") != untrained:
                 raise UserError(
-                    f"there is no cell {dataset}/{model}/{transform}: only untrained rows, random and random-..., go "
-                    "with none"
+                    f"there is no cell {dataset}/{model}/{transform}: only untrained rows, random and random-..., and "
+                    "pretrained-... go with none"
                 )
             found = self.config.cell(dataset, model, transform, seed)
         return found
@@ -92,6 +96,15 @@ class Plan:
         for cell in cells:
             if why := self.set_aside(cell):
                 raise UserError(why)
+
+    @cached_property
+    def _trained_on(self) -> set[str]:
+        return {cell.dataset.name for cell in self.cells if not cell.reference}
+
+    def counted_apart(self, cell: Cell) -> bool:
+        """Whether it is a row to hold others against. Where nothing is trained, pretrained backbones are what is
+        compared."""
+        return cell.reference and not (cell.model.weights and cell.dataset.name not in self._trained_on)
 
     @cached_property
     def _of_datasets(self) -> dict[str, list[Cell]]:

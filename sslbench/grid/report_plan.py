@@ -99,7 +99,7 @@ def _report_cell(plan: Plan, cell: Cell, evaluation: dict) -> dict:
         "transform": transform,
         "seed": seed,
         "folder": str(cell.folder),
-        "kind": "reference" if cell.reference else "grid",
+        "kind": "reference" if plan.counted_apart(cell) else "grid",
         "probed": cell.probed,
         "expected": {
             "settings": cell.settings,
@@ -111,7 +111,13 @@ def _report_cell(plan: Plan, cell: Cell, evaluation: dict) -> dict:
             for task in downstream_tasks.tasks(plan.config, cell)
         },
         "set_aside": plan.set_aside(cell),
-    }
+    } | _own_packs(plan, cell)
+
+
+def _own_packs(plan: Plan, cell: Cell) -> dict:
+    """Where a pretrained row's images are packed, at the size of its weights."""
+    packed = plan.config.paths.data / "packed"
+    return {"packs": [str(packed / one.pack) for one in (cell.dataset, cell.evaluated)]} if cell.model.weights else {}
 
 
 def _sweep(plan: Plan) -> dict | None:

@@ -30,6 +30,8 @@ def operations(branches: Iterable[list[dict[str, Any]]]) -> list[str]:
 def training(settings: dict[str, Any]) -> tuple[str, ...]:
     """What makes the backbone of a cell with ``settings``; what that imports follows (code_fingerprint.py)."""
     method = settings["method"]["name"]
+    if method == "pretrained":  # which is not trained, but fetched and embedded
+        return ("sslbench.evaluation.frozen", "workflow/scripts/frozen.py")
     chosen = [f"{method}={(registry.METHODS | registry.REFERENCES)[method]}.model:Model"]
     if tasks := settings.get("auxiliary"):
         chosen += [f"{name}={registry.PRETEXT[name]}.task:Task" for name in sorted(tasks)] + [registry.AUXILIARY]
@@ -42,8 +44,11 @@ def tuning(settings: dict[str, Any]) -> tuple[str, ...]:
 
 
 def roots(task: str, settings: dict[str, Any]) -> tuple[str, ...]:
-    """What the digest of a job covers. ``task``: pretrain, embed, evaluate, or one of config.evaluation.FILES."""
+    """What the digest of a job covers. ``task``: pretrain, embed, evaluate, frozen, weights, or one of
+    config.evaluation.FILES."""
     script = f"workflow/scripts/{task}.py"
+    if task == "frozen":
+        return (*training(settings["cell"]), "workflow/scripts/pretrain.py")  # which every cell's digest holds
     if task == "pretrain":
         return (*training(settings), script)
     more = training(settings["cell"]) if task == "finetune" else operations(settings.get("transform", []))

@@ -109,7 +109,7 @@ class Entry:
                 held = ", ".join(sorted(path.name for path in self.done.iterdir()))
                 raise UserError(f"{output}: the store holds no {output.name}; it holds {held}")
             try:
-                _link(source, output)
+                put(source, output)
             except OSError as error:
                 raise UserError(
                     f"cannot write {output}: {error.strerror}; the finished cell is kept in {self.done}; {cure(error)}"
@@ -153,7 +153,8 @@ def fault(path: Path) -> str | None:
     return None if same else "is not what was stored"
 
 
-def _link(source: Path, output: Path) -> None:
+def put(source: Path, output: Path) -> None:
+    """Make ``output`` the file ``source``: a hard link, or a copy across file systems. OSError where that fails."""
     output.parent.mkdir(parents=True, exist_ok=True)
     if output.exists() and output.samefile(source):
         os.utime(output)

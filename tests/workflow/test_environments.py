@@ -109,7 +109,7 @@ def unused(environment: str, content: dict) -> set[str]:
 def test_every_rule_with_a_script_names_an_environment():
     assert set(rules()) == {
         "fetch", "pack", "leaks", "exclude", "pretrain", "embed", "evaluate", "gallery", "collect", "report", "report_now",
-        "export", "labelfree", "look", "album", "retrieve", "adapt", "finetune",
+        "export", "labelfree", "look", "album", "retrieve", "adapt", "finetune", "fetch_weights", "frozen",
     }  # fmt: skip
     assert all(environment for environment, _ in rules().values())
 

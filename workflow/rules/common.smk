@@ -22,7 +22,7 @@ from sslbench.grid.preflight import check_images, check_targets, require_models
 from sslbench.grid.report_plan import report_plan, template_files
 from sslbench.jobs import snakemake_lock as runlock
 from sslbench.report import studies
-from sslbench.runtime.files import read_object
+from sslbench.runtime.files import file_sha256, read_object
 from sslbench.store import code_fingerprint as fingerprint
 from sslbench.store import code_check as sources
 from sslbench.store.canonical_json import canonical
@@ -47,6 +47,8 @@ REPORTS = CONFIG.paths.reports / CONFIG.name
 COLLECTED = RESULTS / "collected" / CONFIG.name
 GALLERY_DATASET = next((cell.dataset for cell in PLAN.runnable), next(iter(PLAN.datasets.values())))
 LABELS = {name: f"{{{name}}}" for name in ("model", "transform", "seed")}  # of a cell's files in `snakemake --report`
+PRETRAINED = [cell.model.name for cell in PLAN.cells if cell.model.weights]  # rows that rules of their own make
+TRAINED = planning.alternatives(name for name in CONFIG.all_models if name not in PRETRAINED)
 PROBE_GROUP = "probe" if CONFIG.compute.grouped else None  # Snakemake ignores groups where it runs jobs itself
 REPORT = [REPORTS / "report.html", REPORTS / "report.md"]
 
@@ -63,6 +65,11 @@ wildcard_constraints:
 
 def cell_of(wildcards):
     return one_line(PLAN.cell, wildcards.dataset, wildcards.model, wildcards.transform, int(wildcards.seed))
+
+
+def cell_of_row(wildcards):
+    """The cell of a rule whose paths say no transform."""
+    return one_line(PLAN.cell, wildcards.dataset, wildcards.model, "none", int(wildcards.seed))
 
 
 def manifest(dataset):

@@ -13,6 +13,8 @@ rule labelfree:
         "logs/labelfree/{dataset}/{model}/{transform}/seed{seed}.log",
     benchmark:
         "logs/benchmarks/labelfree/{dataset}/{model}/{transform}/seed{seed}.tsv"
+    wildcard_constraints:
+        model=TRAINED,
     conda:
         "../../envs/train.yaml"
     threads: CONFIG.compute.threads

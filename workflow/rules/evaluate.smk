@@ -13,6 +13,8 @@ rule embed:
         "logs/embed/{dataset}/{model}/{transform}/seed{seed}.log",
     benchmark:
         "logs/benchmarks/embed/{dataset}/{model}/{transform}/seed{seed}.tsv"
+    wildcard_constraints:
+        model=TRAINED,
     group:
         PROBE_GROUP
     conda:

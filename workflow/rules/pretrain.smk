@@ -21,6 +21,8 @@ rule pretrain:
         "logs/pretrain/{dataset}/{model}/{transform}/seed{seed}.log",
     benchmark:
         "logs/benchmarks/pretrain/{dataset}/{model}/{transform}/seed{seed}.tsv"
+    wildcard_constraints:
+        model=TRAINED,
     conda:
         "../../envs/train.yaml"
     threads: lambda wc: CONFIG.compute.threads * devices_of(wc)

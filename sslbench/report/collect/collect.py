@@ -7,6 +7,7 @@ asks the clock.
 
 import io
 import json
+from functools import cache
 from pathlib import Path
 
 from sslbench.data import doctor
@@ -25,7 +26,7 @@ from sslbench.store import checksum
 
 FORMAT = 1  # of report.json
 _MADE_KEYS = ("commit", "clean", "device", "devices", "threads", "platform", "resumed", "notes")
-_RUN_KEYS = ("parameters", "digest", "code", "versions", "data")
+_RUN_KEYS = ("parameters", "digest", "code", "versions", "data", "pooling")
 
 
 def collect(plan: dict, results: Path, out_dir: Path) -> None:
@@ -43,11 +44,15 @@ def collect(plan: dict, results: Path, out_dir: Path) -> None:
     for name, found in leaked.items():
         datasets[name]["leaks"] = found
     cells, correct, known = [], {}, {}
+    content_of = cache(lambda pack: read_json(Path(pack) / "manifest.json").get("content_sha256"))
     for entry in plan["cells"]:
         folder, judge = cell_folder(entry, results), entry.get("evaluated_on") or entry["dataset"]
         waits_for = first_missing(entry, folder, plan["datasets"], results)
-        judged = {"split": plan["datasets"][judge].get("split")} | datasets[judge]["manifest"]
-        found = read_cell(entry, folder, waits_for, datasets[entry["dataset"]]["manifest"], judged)
+        own, judged = (datasets[name]["manifest"] for name in (entry["dataset"], judge))
+        if "packs" in entry:  # a pretrained row's own
+            own, judged = ({"content_sha256": content_of(pack)} for pack in entry["packs"])
+        judged = {"split": plan["datasets"][judge].get("split")} | judged
+        found = read_cell(entry, folder, waits_for, own, judged)
         cell = _cell(entry, found, plan, confidence)
         settings = _settings(entry, found)
         pictures = {"all": datasets[entry["dataset"]]["manifest"].get("count"), "test": cell["n"]}

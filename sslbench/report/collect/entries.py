@@ -74,6 +74,12 @@ def entries(cells: list[dict], correct: dict[Name, pandas.Series], confidence: f
     return list(found.values())
 
 
+def _pooling(cells: list[dict]) -> dict[str, str]:
+    """What was chosen to be the features of a network that has several to give."""
+    found = next(filter(None, ((c.get("run") or {}).get("pooling") for c in cells)), {})
+    return {"pooling": found["chosen"]} if found.get("tried") else {}
+
+
 def _entry(name: tuple[str, str, str], cells: list[dict], confidence: float) -> dict:
     """One entry. Its figures are means over its current cells, or over its stale ones where it has no others."""
     current = [c for c in cells if c["status"] == "done"]
@@ -110,6 +116,7 @@ def _entry(name: tuple[str, str, str], cells: list[dict], confidence: float) -> 
         "images_per_second": mean([c["cost"].get("images_per_second") for c in measured]),
         "energy_joules": mean([c["cost"].get("energy_joules") for c in measured]),
         "devices": sorted({str(c["made"]["device"]) for c in measured if c["made"]["device"]}),
+        **_pooling(used),
         "column_rank": None,
         "column_tied": None,
         "column_of": 0,

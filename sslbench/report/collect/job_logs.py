@@ -34,6 +34,11 @@ def first_missing(cell: dict, folder: Path, datasets: dict, results: Path) -> St
         pictures = no_pictures(datasets[cell["dataset"]], results)
         if pictures:
             return Stage(f"not trained, its pictures are {pictures.undone}", pictures.log)
+        if "packs" in cell:  # a pretrained row
+            fetched = _log(results, "weights", Path(f"{cell['model'].partition('-')[2]}.log"))
+            if error_line(fetched):
+                return Stage("its weights are not fetched", fetched)
+            return Stage("not embedded", _log(results, "frozen", names))
         return Stage("not trained", _log(results, "pretrain", names))
     if not cell.get("probed", True):
         measured = (folder / FILES["labelfree"]).is_file()

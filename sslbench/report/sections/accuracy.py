@@ -6,6 +6,7 @@ from sslbench.report.wording import ABSENT, Labels, accuracy, cost, counted, int
 
 MANY_TRANSFORMS = 8  # above this a table with one column for each is no longer read across
 _MANY_CLASSES = 20  # above this, top-5 says something that top-1 does not
+_METRICS = {"top1": "top-1", "top5": "top-5"}
 _STATES = {
     "missing": ("missing", "not run yet"),
     "failed": ("failed", "failed"),
@@ -47,6 +48,7 @@ def accuracy_tables(report: dict, dataset: str, labels: Labels) -> tuple[Block, 
         of_model = [grid.get((model, t)) for t in transforms]
         protocol = _of_row([e for e in of_model if e])
         more = tuple(Span(str(protocol[key]), "faint") for key in ("backbone", "precision") if key in differing)
+        more += pooling(next(e for e in of_model if e))
         cells = [heading(labels.model(model), model, more), families.cell(report, model), *_protocol(protocol)]
         for entry in of_model:
             cells += [_figure(entry, metric, notes, protocol) for metric in metrics]
@@ -72,11 +74,12 @@ def _heads(transforms: list[str], metrics: tuple[str, ...], uniform: bool) -> tu
     protocol = (Column(title, spare=uniform) for title in ("Batch size", "Input size", "Epochs"))
     heads = [Column("Model", "text"), Column("Family", "text", spare=uniform), *protocol]
     for transform in transforms:
+        transform = "" if transform == "none" else transform  # where nothing is trained
         for metric in metrics:
             hint = "(min / peak GB)" if metric == "top1" else ""
             heads.append(
                 Column(
-                    f"{transform} {'top-5' if metric == 'top5' else 'top-1' if len(metrics) == 2 else ''}".strip(),
+                    f"{transform} {_METRICS[metric] if len(metrics) == 2 or not transform else ''}".strip(),
                     hint=hint,
                 )
             )
@@ -88,11 +91,19 @@ def heading(label: str, name: str, more: tuple[Span, ...] = ()) -> Cell:
     return Cell((label, *more) if plain else (label, Span(name, "code"), *more))
 
 
+def pooling(entry: dict) -> tuple[Span, ...]:
+    """Which features of a pretrained network of tokens are judged: the held-out images chose."""
+    found = entry.get("pooling")
+    return (Span(found, "faint"),) if found else ()
+
+
 def _uniform(grid: dict) -> str:
     """The protocol in words where all of a table's cells share it."""
     if not grid or _differing(grid):
         return ""
     one = next(iter(grid.values()))["protocols"][0]
+    if not one["epochs"]:
+        return f"; {one['backbone']}, input {one['input_size']} px"
     length = counted(one["epochs"], "epoch")
     return f"; {one['backbone']}, {length}, batch {one['batch_size']}, input {one['input_size']} px"
 
@@ -109,7 +120,8 @@ def _of_row(entries: list[dict]) -> dict:
 
 
 def _protocol(protocol: dict) -> list[Cell]:
-    return [Cell((str(protocol[key]),)) for key in ("batch_size", "input_size", "epochs")]
+    told = (protocol[key] for key in ("batch_size", "input_size", "epochs"))
+    return [Cell((ABSENT if value is None else str(value),)) for value in told]
 
 
 def _figure(entry: dict | None, metric: str, notes: Notes, protocol: dict) -> Cell:
@@ -198,7 +210,8 @@ def _references(
     for model in dict.fromkeys(m for m, _ in references):
         mine = {t: e for (m, t), e in references.items() if m == model}
         protocol = _of_row(list(mine.values()))
-        cells = [Cell((labels.model(model),)), families.cell(report, model), *_protocol(protocol)]
+        first = Cell((labels.model(model), *pooling(next(iter(mine.values())))))
+        cells = [first, families.cell(report, model), *_protocol(protocol)]
         outside = [t for t in mine if t not in transforms]
         if outside:
             # One value that belongs to no column: it spans them all.
@@ -216,8 +229,7 @@ def _reference_line(entry: dict, metrics: tuple[str, ...], transform: str) -> li
         state = next(iter(entry["states"]))
         kind, word = _STATES.get(state, ("missing", "no figure"))
         return [(ABSENT, " ", Span(word, kind))]
-    names = {"top1": "top-1", "top5": "top-5"}
-    told = [f"{names[m] + ' ' if len(metrics) > 1 else ''}{accuracy(entry[m]['value'])}" for m in metrics]
+    told = [f"{_METRICS[m] + ' ' if len(metrics) > 1 else ''}{accuracy(entry[m]['value'])}" for m in metrics]
     where = "" if transform == "none" else f"{transform}: "
     return [where + ", ".join(told), interval(entry["top1"]), *_marks(entry)]
 

@@ -7,7 +7,7 @@ from collections import Counter
 
 from sslbench.report import families, studies, truncate
 from sslbench.report.blocks import Block, Cell, Column, Paragraph, Part, Row, Span, Table, Text
-from sslbench.report.sections.accuracy import Notes, collapsed, suspicious
+from sslbench.report.sections.accuracy import Notes, collapsed, pooling, suspicious
 from sslbench.report.wording import ABSENT, Labels, accuracy, counted, interval, listed, share_of
 from sslbench.stats import multi_dataset as datasets_together
 
@@ -27,7 +27,7 @@ def leaderboard(report: dict, labels: Labels) -> tuple[Block, ...]:
     columns = [Column("Model", "text", choice=True), *(part.column(axes, entries) for part in shown)]
     rows = []
     for entry in entries:
-        cells = [Cell((labels.model(entry["name"][1]),))]
+        cells = [Cell((labels.model(entry["name"][1]), *pooling(entry)))]
         cells += [part.cell(entry, report, labels, notes, axes) for part in shown]
         rows.append(Row(tuple(cells), "reference" if entry["kind"] == "reference" else ""))
     names = list(dict.fromkeys(e["name"][0] for e in entries))

@@ -230,7 +230,9 @@ def _protocol(grid: list[dict]) -> str:
     if not protocols or any(one != protocols[0] for one in protocols):
         return " Cells differ in their protocol; the tables say in what."
     one = protocols[0]
-    length = counted(one["epochs"] or 0, "epoch")
+    if not one["epochs"]:
+        return f" All of it holds for {one['backbone']} at {one['input_size']} px."
+    length = counted(one["epochs"], "epoch")
     return (
         f" All of it holds for {one['backbone']} at {one['input_size']} px after {length} at batch "
         f"{one['batch_size']}; another protocol may order the entries otherwise."

@@ -185,7 +185,7 @@ def pools(model: nn.Module) -> list[str]:
     """What timm's network can give of an image, its own way first; of any but a network of tokens that alone."""
     own = str(getattr(model, "global_pool", "") or "")
     if not hasattr(model, "num_prefix_tokens") or not own:
-        return [own if own in ("avg", "max") else "pooled"]
+        return ["pooled"]
     first = {"token": "class token", "map": "attention pool"}.get(own, "mean of patch tokens")
     if first != "mean of patch tokens":
         return [first, "mean of patch tokens"]

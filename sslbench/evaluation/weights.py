@@ -9,6 +9,7 @@ weights_only; no code of theirs runs. What is written, by timm's names and for `
 import dataclasses
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -146,7 +147,8 @@ def _from_hub(
 
 def _download(repository: str, revision: str | None, name: str, home: Path, say: Callable[[str], None]) -> Path:
     """``home/name``, downloaded where another version or none is there, and compared with the hub's SHA-256 of it."""
-    url = hf_hub_url(repository, name, revision=revision)
+    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
+    url = hf_hub_url(repository, name, revision=revision, endpoint=endpoint)
     offered, headers = get_hf_file_metadata(url), build_hf_headers()
     version = offered.etag or ""
     sha256 = version if re.fullmatch(r"[0-9a-f]{64}", version) else None  # of large files it is the version's name
@@ -227,9 +229,9 @@ def _loaded(
             raise UserError(f"{file} does not fit timm's {architecture} ({reason})") from error
     missing, unexpected = found[-1] if found else (["all"], [])
     if missing:
-        some = ", ".join(missing[:3])
         raise UserError(
-            f"{file} lacks {len(missing)} weights of timm's {architecture} (as {some}): it is of another network"
+            f"{file} is not of timm's {architecture}: it lacks {len(missing)} of its weights, as {missing[0]}; "
+            "name the right tag or file"
         )
     if unexpected:
         say(f"{file.name}: {len(unexpected)} tensors are not the backbone's (as {unexpected[0]}) and are left out")

@@ -1,0 +1,195 @@
+"""A pretrained backbone's row: images seen as its weights were made for, features as timm's own network gives them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import timm
+import torch
+from PIL import Image
+from torch import nn
+
+from sslbench.config.weights import Weights
+from sslbench.data.pack.read import PackedSet, Pictures
+from sslbench.errors import UserError
+from sslbench.evaluation import frozen
+from sslbench.evaluation.embed import embed
+from sslbench.evaluation.evaluate import evaluate
+from sslbench.evaluation.features import read
+from sslbench.evaluation.label_free import labelfree
+from sslbench.evaluation.weights import fetch
+from sslbench.export.export import timm_config
+from sslbench.nn.backbone import Backbone
+from sslbench.store.canonical_json import document
+from sslbench.training.device import computing
+from tests.evaluation.test_embed import EVALUATION
+
+SIZE = 32
+FILES = ("backbone", "run", "curve", "ledger", "labelfree", "train", "test")
+LABELFREE = {"dataset": {"split": "official"}, "transform": [[], []], "resize_ratio": 1.0, "pictures": 500, "views": 10}
+
+
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+def test_images_are_seen_as_timms_own_transform_makes_them(interpolation):
+    random = np.random.default_rng(0)
+    pixels = [random.integers(0, 255, (side, side, 3), np.uint8) for side in (48, 60, 32)]
+    told = {"input_size": SIZE, "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4], "interpolation": interpolation}
+    published = {**told, "input_size": (3, SIZE, SIZE), "crop_pct": 1.0}
+    transform = timm.data.create_transform(**published)
+    expected = torch.stack([transform(Image.fromarray(one)) for one in pixels])
+    with computing("cpu", 1, frozen.EXACT) as place:
+        seen = frozen.Seen(nn.Identity(), told | {"features": 1}, 1.0, place)
+        images = seen.images(Pictures.from_list([torch.from_numpy(one).permute(2, 0, 1) for one in pixels]))
+    levels = (images - expected).abs().amax((0, 2, 3)) * torch.tensor(told["std"]) * 255
+    assert levels.max() < 1.01  # both round to whole levels, in another order
+
+
+def dinov3_like() -> nn.Module:
+    """Registers, a class token, and the mean of the others by timm's choice."""
+    options = {"embed_dim": 16, "depth": 1, "num_heads": 2, "num_reg_tokens": 4, "global_pool": "avg"}
+    return timm.models.Eva(img_size=SIZE, patch_size=8, num_classes=0, use_fc_norm=False, **options)
+
+
+@pytest.mark.parametrize(
+    ("network", "names"),
+    [
+        ("test_vit", ["class token", "mean of patch tokens"]),
+        ("test_vit2", ["mean of patch tokens"]),
+        ("test_vit3", ["attention pool", "mean of patch tokens"]),
+        (dinov3_like, ["mean of patch tokens", "class token"]),
+        ("test_resnet", ["pooled"]),
+    ],
+)
+def test_pools_are_timms_own_and_of_a_network_of_tokens_the_others_too(network, names):
+    torch.manual_seed(0)
+    model = network() if callable(network) else timm.create_model(network, num_classes=0)
+    images = torch.randn(2, 3, *((hasattr(model, "patch_embed") and model.patch_embed.img_size) or (SIZE, SIZE)))
+    with torch.no_grad():
+        found = frozen.features(model.eval(), images).chunk(len(names), 1)
+        torch.testing.assert_close(found[0], model(images))
+        if len(names) == 2:
+            pool = {"class token": "token", "mean of patch tokens": "avg"}[names[1]]
+            tokens, prefix = model.forward_features(images), model.num_prefix_tokens
+            other = timm.layers.global_pool_nlc(tokens, pool, num_prefix_tokens=prefix)  # timm's own
+            torch.testing.assert_close(found[1], other)
+    assert frozen.pools(model) == names
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory) -> Path:
+    """A folder as the export of a cell on test_resnet leaves it."""
+    folder = tmp_path_factory.mktemp("export")
+    torch.manual_seed(0)
+    backbone = Backbone("test_resnet", {"output_stride": 16}, SIZE)
+    config = timm_config(backbone, 1.0, {"digest": "d", "code": "c", "data": {}})
+    (folder / "config.json").write_bytes(document(config))
+    safetensors.torch.save_file(backbone.timm_state(), folder / "model.safetensors")
+    return folder
+
+
+def row(entry: Weights, pack: Path, folder: Path) -> dict[str, Path]:
+    """The files of one row of ``entry`` on a pack, below ``folder``."""
+    told = fetch("mine", entry, folder, log=lambda line: None)
+    settings = {
+        "cell": {"dataset": {"split": "official"}, "method": {"name": "pretrained"}, "train": {"epochs": 0}},
+        "evaluated": {"split": "official"},
+        "resize_ratio": 1.0,
+        "linear": EVALUATION["linear"],
+        "labelfree": LABELFREE | {"input_size": told["input_size"]},
+    }
+    outputs = {name: folder / "row" / f"{name}.json" for name in FILES}
+    outputs |= {"backbone": folder / "row" / "backbone.safetensors"}
+    weights = folder / "weights" / "mine" / "weights.json"
+    packs = {"own": pack, "evaluated": pack}
+    frozen.frozen(settings, "code", weights, packs, outputs, "cpu", 1, log=lambda line: None)
+    return outputs
+
+
+def test_an_own_export_is_judged_by_the_very_features_of_its_cell(exported, small_pack, tmp_path):
+    outputs = row(Weights(path=exported), small_pack, tmp_path)
+    assert outputs["backbone"].read_bytes() == (tmp_path / "weights" / "mine" / "backbone.safetensors").read_bytes()
+    settings = {
+        "backbone": {"name": "test_resnet", "options": {"output_stride": 16}},
+        "input_size": SIZE,
+        "dataset": {"split": "official"},
+    }
+    weights = exported / "model.safetensors"
+    parts = {part: tmp_path / f"{part}.safetensors" for part in ("train", "test")}
+    embed(settings, EVALUATION, weights, small_pack, parts, "cpu", 1, log=lambda line: None)
+    for part, file in parts.items():
+        assert torch.equal(read(outputs[part]).features, read(file).features)
+        assert torch.equal(read(outputs[part]).indices, read(file).indices)
+    labelfree(
+        settings | LABELFREE,
+        weights,
+        outputs["run"],
+        small_pack,
+        tmp_path / "free.json",
+        "cpu",
+        1,
+        log=lambda line: None,
+    )
+    expected, found = (json.loads(file.read_text()) for file in (tmp_path / "free.json", outputs["labelfree"]))
+    same = ("rankme", "alpha", "lidar", "n", "features", "health")
+    assert {key: found[key] for key in same} == {key: expected[key] for key in same} and found["rankme"] > 1
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory) -> Weights:
+    """A random test_vit's weights with its classifier, as the file of a tag of timm's."""
+    torch.manual_seed(0)
+    file = tmp_path_factory.mktemp("vit") / "vit.safetensors"
+    safetensors.torch.save_file(timm.create_model("test_vit").state_dict(), file)
+    return Weights(timm="test_vit.r160_in1k", path=file, input_size=SIZE)
+
+
+def test_the_features_of_a_network_of_tokens_are_chosen_on_the_probes_held_out_images(tokens, small_pack, tmp_path):
+    outputs = row(tokens, small_pack, tmp_path)
+    chosen = json.loads(outputs["run"].read_text())["pooling"]
+    assert set(chosen["tried"]) == {"class token", "mean of patch tokens", "class token and mean of patch tokens"}
+    assert chosen["tried"][chosen["chosen"]] == max(chosen["tried"].values())
+    assert read(outputs["test"]).origin["pooling"] == chosen["chosen"]
+    judged = {name: tmp_path / f"{name}.json" for name in ("linear", "predictions", "knn", "health")}
+    parts = {part: outputs[part] for part in ("train", "test")}
+    evaluate(parts, outputs["run"], outputs["curve"], EVALUATION, judged, 1, log=lambda line: None)
+    linear = json.loads(judged["linear"].read_text())
+    assert linear["holdout_top1"] == chosen["tried"][chosen["chosen"]] and 0 <= linear["top1"] <= 1
+    timms = timm.create_model("test_vit", num_classes=0, img_size=SIZE, dynamic_img_size=True)
+    loaded = safetensors.torch.load_file(outputs["backbone"])
+    assert loaded["pos_embed"].shape == timms.pos_embed.shape  # of 160 px, resampled
+    timms.load_state_dict(loaded)
+
+
+def test_an_embedding_that_is_killed_goes_on_and_ends_in_the_same_bytes(tokens, small_pack, tmp_path, monkeypatch):
+    monkeypatch.setattr(frozen, "BATCH", 16)
+    whole = row(tokens, small_pack, tmp_path / "whole")
+    real, blocks = frozen.features, []
+
+    def dies(model, images):
+        blocks.append(len(images))
+        if len(blocks) == 3:
+            raise KeyboardInterrupt
+        return real(model, images)
+
+    monkeypatch.setattr(frozen, "features", dies)
+    with pytest.raises(KeyboardInterrupt):
+        row(tokens, small_pack, tmp_path / "killed")
+    resumed = row(tokens, small_pack, tmp_path / "killed")
+    assert blocks == [16, 16, 16, 16, 6, 6]  # 54 training images and 6 of the test: the first 32 are not seen again
+    for name in set(FILES) - {"ledger"}:
+        assert resumed[name].read_bytes() == whole[name].read_bytes(), name
+    assert not list((tmp_path / "killed" / "row").glob(".features-*"))
+
+
+def test_weights_that_were_edited_are_set_aside(exported, small_pack, tmp_path):
+    row(Weights(path=exported), small_pack, tmp_path)
+    file = tmp_path / "weights" / "mine" / "backbone.safetensors"
+    file.unlink()
+    file.write_bytes(b"other")
+    with pytest.raises(UserError, match="its weights are not what was fetched"):
+        frozen.frozen(
+            {"cell": {"dataset": {"split": "official"}}}, "code", file.with_name("weights.json"), {}, {}, "cpu", 1
+        )
+    assert not file.exists() and PackedSet.open(small_pack)

@@ -5,8 +5,8 @@ deviation and interpolation of its own weights, cropped as all others are (``res
 has several features to give: timm's own (the class token, or what attends to all), the mean of the patch tokens, and
 both in one; the one is taken whose linear probe is best on the held-out images that choose the probe's penalty.
 
-Features go to disk block by block, so that memory does not grow with the images while they are made, and a job that is
-killed goes on where it was. Only the choice holds them all, as the probe does.
+Features go to disk block by block and are read from there, so that memory does not grow with the images, and a job that
+is killed goes on where it was.
 """
 
 import json
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -25,13 +27,14 @@ from sslbench.evaluation import linear_probe
 from sslbench.evaluation import write_result as results
 from sslbench.evaluation.collapse import entropy_rank, without_labels
 from sslbench.evaluation.embed import BATCH, loaded
-from sslbench.evaluation.features import Features, write
+from sslbench.evaluation.features import _NAMES, Features, _hash
 from sslbench.evaluation.label_free import SAMPLE, power_law, spectra
+from sslbench.evaluation.linear_probe import BLOCK
 from sslbench.nn.random import generator
 from sslbench.runtime.files import file_sha256, write_whole
+from sslbench.store import checksum
 from sslbench.store import entries as store
 from sslbench.store.canonical_json import document
-from sslbench.store.checksum import refuse
 from sslbench.training.device import Device, computing, resolved
 from sslbench.training.monitor.ledger import Ledger, versions
 from sslbench.transforms.cpu import backend
@@ -39,6 +42,7 @@ from sslbench.transforms.ops.crop import CenterCrop
 from sslbench.transforms.ops.normalize import Normalize
 from sslbench.transforms.pipeline import center_view
 
+CHOOSING = 20_000  # training images at most that the choice is made on: more decide nothing, and take memory and hours
 EXACT = {"precision": "fp32", "channels_last": True, "deterministic": True}
 
 
@@ -74,7 +78,7 @@ def frozen(
         log(backend.configure(views))
     told, file = json.loads(weights.read_text(encoding="utf-8")), weights.with_name("backbone.safetensors")
     if not file.is_file() or file_sha256(file) != told["backbone_sha256"]:
-        raise refuse(weights.parent, "its weights are not what was fetched")
+        raise checksum.refuse(weights.parent, "its weights are not what was fetched")
     own, evaluated = (PackedSet.open(packs[name], verify=True) for name in ("own", "evaluated"))
     cell, split = settings["cell"], settings["cell"]["dataset"]["split"]
     data = {
@@ -105,10 +109,10 @@ def frozen(
             labelfree = _without_labels(seen, own, train, pool, same, kept / "sample")
         for name in ("train", "test") if parts else ():
             origin = _origin(told, evaluated, settings, name, pool)
-            val = _features(seen, evaluated, parts["val"], pool) if name == "train" and "val" in parts else None
-            features, labels, rows = _features(seen, evaluated, parts[name], pool)
-            origin["non_finite"] = int((~features.isfinite()).any(1).sum())
-            write(outputs[name], Features(features, labels, rows, origin, val))
+            val = _whole(seen, evaluated, parts["val"], pool, kept / "val.chosen") if "val" in parts else None
+            features, labels, rows = _whole(seen, evaluated, parts[name], pool, kept / f"{name}.chosen")
+            origin["non_finite"] = sum(int((~block.isfinite()).any(1).sum()) for block in features.split(BLOCK))
+            _write(outputs[name], Features(features, labels, rows, origin, val if name == "train" else None))
             log(f"{name}: {len(rows)} images, {features.shape[1]} features ({pool})")
         run = {
             "settings": cell,
@@ -230,11 +234,30 @@ def _labelled(packed: PackedSet, split: str) -> dict[str, np.ndarray]:
 Part = tuple[np.ndarray, np.ndarray]  # positions in the pack, and what was embedded of them
 
 
-def _features(seen: Seen, packed: PackedSet, part: Part, pool: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Features, labels and positions of a part, as features.py has them."""
+def _whole(seen: Seen, packed: PackedSet, part: Part, pool: str, file: Path) -> tuple[Tensor, Tensor, Tensor]:
+    """Features, mapped from disk, labels and positions of a part, as features.py has them."""
     rows, found = part
-    chosen = torch.from_numpy(np.ascontiguousarray(found[:, seen.pools[pool]]))
-    return chosen, torch.from_numpy(packed.labels[rows].astype(np.int64)), torch.from_numpy(rows.astype(np.int64))
+    columns = seen.pools[pool]
+    if columns != slice(0, seen.width):  # copied block by block to where they stand alone
+        alone = np.memmap(file, np.float32, "w+", shape=(len(rows), columns.stop - columns.start))
+        for start in range(0, len(rows), BLOCK):
+            alone[start : start + BLOCK] = found[start : start + BLOCK, columns]
+        found = alone
+    return torch.from_numpy(found), torch.from_numpy(packed.labels[rows].astype(np.int64)), torch.from_numpy(rows)
+
+
+def _write(file: Path, content: Features) -> None:
+    """What features.write does, without the file's bytes in memory."""
+    tensors = dict(zip(_NAMES, content[:3], strict=True))
+    tensors |= {f"val_{name}": tensor for name, tensor in zip(_NAMES, content.val or (), strict=False)}
+    origin = json.dumps(content.origin | {checksum.KEY: _hash(content)}, sort_keys=True, ensure_ascii=False)
+    beside = file.with_name(f".{file.name}.tmp")
+    try:
+        safetensors.torch.save_file(tensors, beside, {"sslbench": origin})
+        beside.replace(file)
+    except (OSError, safetensors.SafetensorError) as error:
+        beside.unlink(missing_ok=True)
+        raise UserError(f"cannot write {file}: {error}; check its folder and disk, and run again") from error
 
 
 def _chosen(
@@ -242,17 +265,24 @@ def _chosen(
 ) -> tuple[str, dict[str, float]]:
     """The pool whose probe is best on the images that choose its penalty, the first of equals, and all by name."""
     first, tried = next(iter(seen.pools)), {}
-    for pool in seen.pools if len(seen.pools) > 1 else ():
-        train, labels, _ = _features(seen, packed, parts["train"], pool)
-        val = _features(seen, packed, parts["val"], pool)[:2] if "val" in parts else None
-        if not all(bool(part.isfinite().all()) for part in (train, *(val or ())[:1])):
+    if len(seen.pools) == 1:
+        return first, tried
+    count = len(parts["train"][0])
+    some = torch.randperm(count, generator=generator(0, "frozen", "choice"))[:CHOOSING].sort().values.numpy()
+    judges = {"train": some, "val": np.arange(len(parts["val"][0]))[:CHOOSING]} if "val" in parts else {"train": some}
+    labels = {name: torch.from_numpy(packed.labels[parts[name][0][of]].astype(np.int64)) for name, of in judges.items()}
+    for pool, columns in seen.pools.items():
+        found = {name: torch.from_numpy(parts[name][1][of, columns]) for name, of in judges.items()}
+        if not all(bool(features.isfinite().all()) for features in found.values()):
             return first, {}
-        probe = linear_probe.probe(train, labels, train[:1], len(packed.classes), val=val, **options)
+        val = (found["val"], labels["val"]) if "val" in found else None
+        train = found["train"]
+        probe = linear_probe.probe(train, labels["train"], train[:1], len(packed.classes), val=val, **options)
         if not probe.searched:  # one image per class leaves nothing to choose on
             return first, {}
         tried[pool] = max(one["top1"] for one in probe.searched)
         log(f"{pool}: {tried[pool]:.4f} on the held-out images")
-    return max(tried, key=tried.__getitem__, default=first), tried
+    return max(tried, key=tried.__getitem__), tried
 
 
 def _without_labels(

@@ -17,7 +17,7 @@ from sslbench.errors import UserError
 from sslbench.evaluation import frozen
 from sslbench.evaluation.embed import embed
 from sslbench.evaluation.evaluate import evaluate
-from sslbench.evaluation.features import read
+from sslbench.evaluation.features import read, write
 from sslbench.evaluation.label_free import labelfree
 from sslbench.evaluation.weights import fetch
 from sslbench.export.export import timm_config
@@ -150,7 +150,11 @@ def test_the_features_of_a_network_of_tokens_are_chosen_on_the_probes_held_out_i
     chosen = json.loads(outputs["run"].read_text())["pooling"]
     assert set(chosen["tried"]) == {"class token", "mean of patch tokens", "class token and mean of patch tokens"}
     assert chosen["tried"][chosen["chosen"]] == max(chosen["tried"].values())
-    assert read(outputs["test"]).origin["pooling"] == chosen["chosen"]
+    for part in ("train", "test"):
+        found = read(outputs[part])
+        assert found.origin["pooling"] == chosen["chosen"]
+        write(tmp_path / part, found)
+        assert (tmp_path / part).read_bytes() == outputs[part].read_bytes()  # as every other row's features are written
     judged = {name: tmp_path / f"{name}.json" for name in ("linear", "predictions", "knn", "health")}
     parts = {part: outputs[part] for part in ("train", "test")}
     evaluate(parts, outputs["run"], outputs["curve"], EVALUATION, judged, 1, log=lambda line: None)

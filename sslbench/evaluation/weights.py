@@ -122,11 +122,12 @@ def _from_hub(
     """The first of ``names`` that the repository has: from huggingface_hub's cache, from ``home``, or downloaded."""
     for name in names:
         cached = try_to_load_from_cache(repository, name, revision=revision)
-        if isinstance(cached, str):
+        if isinstance(cached, str) and _whole(Path(cached)):
             return Path(cached)
     for name in names:
+        url = hf_hub_url(repository, name, revision=revision, endpoint=_endpoint())
         try:
-            return _download(repository, revision, name, home, say)
+            return _download(url, home / name, say)
         except EntryNotFoundError:
             continue
         except UserError:
@@ -134,43 +135,52 @@ def _from_hub(
         except Exception as error:  # httpx's, huggingface_hub's, urllib3's
             if getattr(error, "errno", None):
                 raise  # of the disk
-            why = pretrained.unreachable(getattr(getattr(error, "response", None), "status_code", None), name)
+            why = pretrained.unreachable(getattr(getattr(error, "response", None), "status_code", None), url)
             kept, told = home / name, pretrained.read(home / pretrained.FACTS)
-            if told.get("asked") == entry.asked and kept.is_file() and file_sha256(kept) == told.get("sha256"):
+            same = told.get("asked") == entry.asked and kept.is_file()
+            if same and (name == "config.json" or file_sha256(kept) == told.get("sha256")):
                 say(f"{kept} was fetched before; now {why}")
                 return kept
-            raise UserError(f"{repository}: {why}") from error
+            raise UserError(why) from error
     raise UserError(
         f"{repository} on the hub has no {' or '.join(names)}: check its name, or give path: a file of yours"
     )
 
 
-def _download(repository: str, revision: str | None, name: str, home: Path, say: Callable[[str], None]) -> Path:
-    """``home/name``, downloaded where another version or none is there, and compared with the hub's SHA-256 of it."""
-    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
-    url = hf_hub_url(repository, name, revision=revision, endpoint=endpoint)
+def _endpoint() -> str | None:
+    """The hub's address where it is not the usual one."""
+    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
+
+
+def _whole(cached: Path) -> bool:
+    """Whether a file of huggingface_hub's cache, which names large ones by their SHA-256, is what it is called."""
+    name = cached.resolve().name
+    return not re.fullmatch(r"[0-9a-f]{64}", name) or file_sha256(cached) == name
+
+
+def _download(url: str, target: Path, say: Callable[[str], None]) -> Path:
+    """``target``, downloaded where another version or none is there, and compared with the hub's SHA-256 of it."""
     offered, headers = get_hf_file_metadata(url), build_hf_headers()
     version = offered.etag or ""
     sha256 = version if re.fullmatch(r"[0-9a-f]{64}", version) else None  # of large files it is the version's name
-    target = home / name
     if sha256 and target.is_file() and file_sha256(target) == sha256:
         return target
     if urlsplit(offered.location).netloc != urlsplit(url).netloc:
         headers.pop("authorization", None)  # which is for the hub alone
-    part = home / f"{name}.{hashlib.sha256(version.encode()).hexdigest()[:12]}.part"
-    say(f"{repository}: {name}, {(offered.size or 0) / 1e6:.0f} MB")
+    part = target.with_name(f"{target.name}.{hashlib.sha256(version.encode()).hexdigest()[:12]}.part")
+    say(f"{url}: {(offered.size or 0) / 1e6:.0f} MB")
     with part.open("ab") as file:
         try:
             http_get(offered.location, file, resume_size=file.tell(), headers=headers, expected_size=offered.size)
         except OSError as error:
             if error.errno:
                 raise
-            raise UserError(f"{repository}: {name} did not come whole; what came is kept: run again") from error
+            raise UserError(f"{url} did not come whole; what came is kept: run again") from error
     if sha256 and (found := file_sha256(part)) != sha256:
-        part.replace(home / f"{name}.rejected")
+        part.replace(target.with_name(f"{target.name}.rejected"))
         raise UserError(
-            f"{repository}: the sha256 of {name} is {found}, and the hub says {sha256}: it is set aside as "
-            f"{name}.rejected; run again, or give a good copy as path:"
+            f"{url}: its sha256 is {found}, and the hub says {sha256}: it is set aside as {target.name}.rejected; run "
+            "again, or name a good copy here as path:"
         )
     part.replace(target)
     return target

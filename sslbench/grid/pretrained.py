@@ -130,7 +130,8 @@ def _asked(weights: Mapping[str, Weights]) -> dict[str, int]:
             raise unknown_tag(f"config: weights.{name}.timm", weights[name].timm or "", more[0])
         if kind == "hub":
             raise UserError(
-                f"config: weights.{name}.hub: {weights[name].hub} says no size: {unreachable(more[0], 'config.json')}"
+                f"config: weights.{name}: input_size is not known before {weights[name].hub} is asked: write it, for "
+                + unreachable(more[0], "its config.json and weights")
             )
         first = next(iter(wanted))
         raise UserError(f"config: weights.{first}: its size cannot be asked for here ({last}): write input_size:")
@@ -143,11 +144,11 @@ def _asked(weights: Mapping[str, Weights]) -> dict[str, int]:
 
 
 def unreachable(status: int | str | None, file: str) -> str:
-    """Why the hub does not hand out a file, by its answer if it gave any, and what to do."""
+    """Why the hub does not hand out ``file``, by the status of its answer if it gave any, and what to do."""
+    why = f"the hub answers {status} for" if status else "the hub cannot be reached for"
     if str(status) in ("401", "403"):
-        return f"the hub answers {status} for {file}: accept its terms there and log in with `hf auth login`"
-    why = f"the hub answers {status} for {file}" if status else f"the hub cannot be reached for {file}"
-    return f"{why}: without a network, download it elsewhere and give its place as path: in this entry"
+        return f"{why} {file}: no such repository, or log in (hf auth login) and accept its terms there"
+    return f"{why} {file}: download it where there is a network, and name the file here as path: in this entry"
 
 
 def unknown_tag(where: str, tag: str, near: str) -> UserError:

@@ -127,7 +127,7 @@ def test_a_download_that_is_cut_goes_on_where_it_was_even_in_another_run(hub, st
 def test_a_connection_that_is_cut_for_good_is_one_line_and_keeps_what_came(hub, tmp_path):
     hub.cuts = [200_000, *[0] * 20]
     with pytest.raises(
-        UserError, match=r"weights\.mine: timm/test_vit\.r160_in1k: .*model\.safetensors.* path: in this"
+        UserError, match=r"weights\.mine: the hub cannot be reached for http.*model\.safetensors: .* path: in"
     ):
         fetched(Weights(timm=TAG), tmp_path)
     (part,) = (tmp_path / "weights" / "mine").glob("*.part")
@@ -139,7 +139,7 @@ def test_weights_of_another_hash_are_refused(hub, tmp_path, damage):
     entry = Weights(timm=TAG)
     if damage == "on the way":
         hub.files["model.safetensors"] = hub.files["model.safetensors"][:-1] + b"\0"
-        line = r"the sha256 of model\.safetensors is [0-9a-f]{64}, and the hub says [0-9a-f]{64}: it is set aside"
+        line = r"its sha256 is [0-9a-f]{64}, and the hub says [0-9a-f]{64}: it is set aside"
     else:
         entry = Weights(timm=TAG, sha256="0" * 64)
         line = r"the sha256 of .*model\.safetensors is [0-9a-f]{64}, not 0{64}"
@@ -170,7 +170,10 @@ def test_without_a_network_one_line_names_the_file_and_where_to_give_it(tmp_path
         port = taken.getsockname()[1]
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{port}")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    line = r"weights\.mine: timm/test_vit\.r160_in1k: the hub cannot be reached for model\.safetensors: .*give its place as path:"
+    file = rf"http://127\.0\.0\.1:{port}/timm/test_vit\.r160_in1k/resolve/main/model\.safetensors"
+    line = (
+        rf"weights\.mine: the hub cannot be reached for {file}: download it .*, and name the file here as path: in this"
+    )
     with pytest.raises(UserError, match=line):
         fetched(Weights(timm=TAG), tmp_path)
 

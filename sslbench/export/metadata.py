@@ -1,5 +1,6 @@
 """What an export says of a cell beyond the cell's files: its names and its method's facts. No torch."""
 
+from sslbench.errors import UserError
 from sslbench.grid.cell import Cell
 from sslbench.grid.commands import command
 
@@ -7,7 +8,14 @@ MARK = "-collapsed"  # at the end of the folder's name, by which a collapsed cel
 
 
 def about(cell: Cell, folder: str, overlays: list[str]) -> dict:
-    """``folder``: the export's, below the working folder; ``overlays``: the config files named."""
+    """``folder``: the export's, below the working folder; ``overlays``: the config files named.
+
+    Raises UserError for a pretrained row: its weights are others', and a card of ours would say that they were trained.
+    """
+    if cell.model.weights:
+        raise UserError(
+            f"{folder}: pretrained weights are not exported: load {cell.model.training.backbone} from where they come"
+        )
     dataset, model, transform, seed = cell.names
     return {
         "dataset": dataset,

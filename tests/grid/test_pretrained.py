@@ -12,6 +12,7 @@ import yaml
 
 from sslbench.config.weights import instead
 from sslbench.errors import UserError
+from sslbench.export.metadata import about
 from sslbench.grid import pretrained
 from sslbench.grid.expand import load
 from sslbench.grid.plan import Plan
@@ -69,6 +70,14 @@ def test_a_row_its_pack_and_those_of_others_are_the_same_whatever_stands_beside(
     kinds = {(one["dataset"], one["model"]): one["kind"] for one in report_plan(both)["cells"]}
     assert kinds["drawn", "pretrained-lab"] == "reference"  # beside what is trained
     assert kinds["other", "pretrained-lab"] == "grid"  # where nothing is, these are ranked
+
+
+def test_the_page_holds_a_row_against_its_own_pack_and_its_weights_are_not_exported(tmp_path) -> None:
+    plan = Plan(load(config(references={"pretrained": ["dino"]}, paths={"data": str(tmp_path)})))
+    (entry,) = report_plan(plan)["cells"]
+    assert entry["packs"] == [str(tmp_path / "packed" / plan.cells[0].dataset.pack)] * 2
+    with pytest.raises(UserError, match="pretrained weights are not exported: load vit_small_patch14_dinov2"):
+        about(plan.cells[0], "exports/x", [])
 
 
 def test_a_pack_that_the_user_asked_for_serves_where_it_suffices() -> None:

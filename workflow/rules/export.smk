@@ -30,7 +30,7 @@ rule export:
     resources:
         **asked("export"),
     params:
-        settings=lambda wc: canonical(about(cell_of(wc), EXPORT.format(**wc), OVERLAYS)),
+        settings=lambda wc: canonical(one_line(about, cell_of(wc), EXPORT.format(**wc), OVERLAYS)),
         code=lambda wc: code_digest("sslbench.export.export", "workflow/scripts/export.py"),
     script:
         "../scripts/export.py"

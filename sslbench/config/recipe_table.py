@@ -98,7 +98,9 @@ def written(value: Any) -> str:
 
 def text() -> str:
     sections = [
-        table(name, package) for name, package in (registry.METHODS | registry.REFERENCES).items() if name != "random"
+        table(name, package)
+        for name, package in (registry.METHODS | registry.REFERENCES).items()
+        if name not in ("random", "pretrained")
     ]
     return HEAD + "\n" + "\n\n".join(sections) + "\n"
 

@@ -82,6 +82,7 @@ def _used_config(plan: Plan) -> dict:
         ("transforms", plan.gallery()),
     ):
         used[key] = {name: entry for name, entry in used[key].items() if name in names}
+    used["weights"] = {name: plan.config.weights[name].asked for name in plan.config.references.pretrained}
     off = APART - {task for cell in plan.cells for task in downstream_tasks.tasks(plan.config, cell)}
     used["evaluation"] = {key: value for key, value in used["evaluation"].items() if key not in off}
     for entry in used["datasets"].values():

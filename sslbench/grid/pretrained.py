@@ -129,9 +129,10 @@ def _asked(weights: Mapping[str, Weights]) -> dict[str, int]:
         if kind == "tag":
             raise unknown_tag(f"config: weights.{name}.timm", weights[name].timm or "", more[0])
         if kind == "hub":
+            why = f"the hub answers {more[0]}" if more[0] else "the hub cannot be reached"
             raise UserError(
-                f"config: weights.{name}: input_size is not known before {weights[name].hub} is asked: write it, for "
-                + unreachable(more[0], "its config.json and weights")
+                f"config: weights.{name}: the config.json of {weights[name].hub} is not to be had, nor its size ({why}): "
+                "write input_size:, or in place of hub: the path: of a folder with its config.json and weights"
             )
         first = next(iter(wanted))
         raise UserError(f"config: weights.{first}: its size cannot be asked for here ({last}): write input_size:")

@@ -175,3 +175,30 @@ def test_timm_is_asked_once_for_the_size_of_a_tag_and_names_the_nearest(tmp_path
     assert network("test_vit.r160_in1k") == ("test_vit", 160)
     monkeypatch.setattr(pretrained.subprocess, "run", lambda *_, **__: pytest.fail("asked again"))
     assert network("test_vit.r160_in1k") == ("test_vit", 160)
+
+
+def test_the_hub_is_asked_once_for_the_size_of_a_repository(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(pretrained.subprocess, "run", in_this_process)
+    weights = load(config(weights=WEIGHTS | {"a": {"hub": "owner/name", "revision": "v2"}})).weights
+    asked = []
+
+    def hands_out(repository: str, file: str, revision: str) -> str:
+        asked.append((repository, file, revision))
+        return str(tmp_path / "config.json")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", hands_out)
+    with pytest.raises(
+        UserError, match=r"weights\.a: the config\.json of owner/name is not to be had.*write input_size:"
+    ):
+        pretrained.networks({"a": weights["a"]}, tmp_path)
+    for shape, size in (([1, 96, 96], None), ([3, 96, 96], 96)):
+        told = {"architecture": "test_vit", "pretrained_cfg": {"input_size": shape}}
+        (tmp_path / "config.json").write_text(json.dumps(told))
+        if size is None:
+            with pytest.raises(UserError, match=r"weights\.a: it takes images of \[1, 96, 96\]"):
+                pretrained.networks({"a": weights["a"]}, tmp_path)
+        else:
+            assert tuple(pretrained.networks({"a": weights["a"]}, tmp_path)["a"]) == ("owner/name", size)
+    pretrained.networks({"a": weights["a"]}, tmp_path)
+    assert asked == [("owner/name", "config.json", "v2")] * 3

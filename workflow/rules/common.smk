@@ -138,8 +138,8 @@ def compared_source(wildcards):
     return compared(folder / "source.json", lambda: ["the images"] * content.changed(dataset.settings, folder))
 
 
-def compared_run(wildcards):
-    cell = cell_of(wildcards)
+def compared_run(wildcards, cell=None):
+    cell = cell or cell_of(wildcards)
 
     def asked():
         code = code_digest(*cell.code_roots, planning.PRETRAIN_SCRIPT)

@@ -60,6 +60,7 @@ rule frozen:
         weights=lambda wc: rules.fetch_weights.output.facts.format(weights=cell_of_row(wc).model.weights),
         manifest=lambda wc: manifest(cell_of_row(wc).evaluated),
         own=lambda wc: manifest(cell_of_row(wc).dataset),
+        compared=lambda wc: compared_run(wc, cell_of_row(wc)),
     output:
         backbone=f"{ROW}/backbone.safetensors",
         run=f"{ROW}/run.json",

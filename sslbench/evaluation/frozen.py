@@ -77,6 +77,10 @@ def frozen(
     if not device.startswith("cuda"):
         log(backend.configure(views))
     told, file = json.loads(weights.read_text(encoding="utf-8")), weights.with_name("backbone.safetensors")
+    if told["asked"] != settings["cell"]["method"]["options"]:
+        raise UserError(
+            f"{weights.parent} was fetched for another entry than today's; delete that folder and run again"
+        )
     if not file.is_file() or file_sha256(file) != told["backbone_sha256"]:
         raise checksum.refuse(weights.parent, "its weights are not what was fetched")
     own, evaluated = (PackedSet.open(packs[name], verify=True) for name in ("own", "evaluated"))

@@ -131,7 +131,7 @@ def _asked(weights: Mapping[str, Weights]) -> dict[str, int]:
         if kind == "hub":
             why = f"the hub answers {more[0]}" if more[0] else "the hub cannot be reached"
             raise UserError(
-                f"config: weights.{name}: the config.json of {weights[name].hub} is not to be had, nor its size ({why}): "
+                f"config: weights.{name}: the config.json of {weights[name].hub} is not to be had for a size ({why}); "
                 "write input_size:, or in place of hub: the path: of a folder with its config.json and weights"
             )
         first = next(iter(wanted))

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 from sslbench.config.weights import Weights
-from sslbench.data.pack.read import PackedSet, Pictures
+from sslbench.data.pack.read import Pictures
 from sslbench.errors import UserError
 from sslbench.evaluation import frozen
 from sslbench.evaluation.embed import embed
@@ -93,12 +93,13 @@ def row(entry: Weights, pack: Path, folder: Path) -> dict[str, Path]:
     """The files of one row of ``entry`` on a pack, below ``folder``."""
     told = fetch("mine", entry, folder, log=lambda line: None)
     settings = {
-        "cell": {"dataset": {"split": "official"}, "method": {"name": "pretrained"}, "train": {"epochs": 0}},
+        "cell": {"dataset": {"split": "official"}, "train": {"epochs": 0}},
         "evaluated": {"split": "official"},
         "resize_ratio": 1.0,
         "linear": EVALUATION["linear"],
         "labelfree": LABELFREE | {"input_size": told["input_size"]},
     }
+    settings["cell"]["method"] = {"name": "pretrained", "options": entry.asked}
     outputs = {name: folder / "row" / f"{name}.json" for name in FILES}
     outputs |= {"backbone": folder / "row" / "backbone.safetensors"}
     weights = folder / "weights" / "mine" / "weights.json"
@@ -187,13 +188,18 @@ def test_an_embedding_that_is_killed_goes_on_and_ends_in_the_same_bytes(tokens, 
     assert not list((tmp_path / "killed" / "row").glob(".features-*"))
 
 
-def test_weights_that_were_edited_are_set_aside(exported, small_pack, tmp_path):
+def test_weights_that_were_edited_or_fetched_for_another_entry_are_not_embedded(exported, small_pack, tmp_path):
     row(Weights(path=exported), small_pack, tmp_path)
     file = tmp_path / "weights" / "mine" / "backbone.safetensors"
+
+    def embedded(**options: object) -> None:
+        cell = {"dataset": {"split": "official"}, "method": {"options": options}}
+        frozen.frozen({"cell": cell}, "code", file.with_name("weights.json"), {}, {}, "cpu", 1, log=lambda line: None)
+
+    with pytest.raises(UserError, match="mine was fetched for another entry than today's; delete that folder"):
+        embedded(input_size=48)
     file.unlink()
     file.write_bytes(b"other")
     with pytest.raises(UserError, match="its weights are not what was fetched"):
-        frozen.frozen(
-            {"cell": {"dataset": {"split": "official"}}}, "code", file.with_name("weights.json"), {}, {}, "cpu", 1
-        )
-    assert not file.exists() and PackedSet.open(small_pack)
+        embedded()
+    assert not file.exists()

@@ -115,6 +115,18 @@ def test_without_a_gpu_the_grid_prints_its_cost_and_stops(project):
     assert not (project.folder / "results").exists()
 
 
+def test_a_grid_that_trains_nothing_plans_no_pretraining_and_asks_for_no_gpu(project):
+    weights = {"a": {"timm": "test_vit.r160_in1k", "input_size": 32}, "b": {"hub": "owner/name", "input_size": 32}}
+    frozen = {"grid": [{"datasets": ["drawn"]}], "weights": weights, "references": {"pretrained": ["a", "b"]}}
+    done = project.run(merge(TINY, frozen | {"compute": {"allow_cpu": False}}), "-n", "all", "weights")
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.M))
+    assert done.returncode == 0 and "sslbench: " not in done.stdout + done.stderr
+    assert planned.keys() & {"pretrain", "embed", "labelfree"} == set()
+    assert [planned[job] for job in ("fetch", "pack", "fetch_weights", "weights", "frozen", "evaluate")] == list(
+        "112122"
+    )
+
+
 def test_nabirds_by_name_without_its_archive_says_how_to_get_it(project):
     overlay = merge(TINY, {"grid": [{"datasets": ["drawn", "nabirds"], "models": ["simclr"], "transforms": ["dcl"]}]})
     line = our_line(project.run(overlay, "nabirds"))

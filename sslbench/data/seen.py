@@ -43,7 +43,7 @@ _IMAGENET = ("imagenet-1k", "imagenet-12k", "imagenet-21k", "imagenet-21k-p")
 # Dataset kind, or torchvision's name -> data sets that have images of its source and classes
 _SAME_SOURCE = {
     **dict.fromkeys(("imagenet", "imagenette", "imagewoof"), _IMAGENET),
-    "STL10": _IMAGENET,  # its labelled images are ImageNet's (Coates et al. 2011); its files do not say which
+    "STL10": _IMAGENET,
     "Country211": ("yfcc100m", "yfcc15m"),  # drawn from YFCC100M (arXiv 2103.00020)
     # Sets whose training images chose crawled ones for LVD-142M (arXiv 2304.07193, table 15)
     **dict.fromkeys(
@@ -51,6 +51,7 @@ _SAME_SOURCE = {
         ("lvd-142m",),
     ),
 }
+_INCLUDED_IN = {"STL10": ("imagenet-21k",)}  # its labelled images were taken from ImageNet (Coates et al. 2011)
 _DRAWN = ("shapes", "scenes")  # dataset kinds that sslbench draws
 
 
@@ -138,7 +139,9 @@ def _level(name: str, if_in_it: Level, called: set[str], place: str) -> Level:
     found = [_level(part, if_in_it, called, place) for part in data.holds]
     if data.web:
         found.append(Level.UNKNOWN)
-    if data.synsets and place.startswith("n"):
+    if any(name in _INCLUDED_IN.get(own, ()) for own in called):
+        found.append(if_in_it)
+    elif data.synsets and place.startswith("n"):
         found.append(if_in_it if place in _classes(data.synsets) else Level.NOTHING_KNOWN)
     elif (data.synsets and place) or any(name in _SAME_SOURCE.get(own, ()) for own in called):
         found.append(Level.SAME_SOURCE)

@@ -68,6 +68,8 @@ def test_it_has_seen_none_of_version_1s_500_and_is_an_upper_bound(imagenette: li
         ("vit_base_patch16_siglip_224.webli", "nabirds", "images/0295/00a1.jpg", Level.UNKNOWN),
         ("resnet50.a1_in1k", "nabirds", "images/0295/00a1.jpg", Level.NOTHING_KNOWN),
         ("resnet50.a1_in1k", "STL10", "test/00001.ppm", Level.SAME_SOURCE),
+        ("convnext_tiny.fb_in22k", "STL10", "test/00001.ppm", Level.WITH_LABELS),
+        ("vit_small_patch14_dinov2.lvd142m", "STL10", "test/00001.ppm", Level.UNLABELLED),
         ("vit_small_patch14_dinov2.lvd142m", "Food101", "1.jpg", Level.SAME_SOURCE),
         ("vit_small_patch14_dinov2.lvd142m", "table", "1.jpg", Level.UNKNOWN),
         ("vit_base_patch16_clip_224.openai", "shapes", "1.png", Level.NOTHING_KNOWN),
@@ -158,11 +160,11 @@ def test_a_line_that_cannot_be_read_is_refused(line: Any, says: str) -> None:
 def test_the_tables_name_only_what_exists() -> None:
     def used() -> Iterator[str]:
         yield from chain.from_iterable(data.holds for data in DATA_SETS.values())
-        yield from chain.from_iterable(seen._SAME_SOURCE.values())
+        yield from chain.from_iterable([*seen._SAME_SOURCE.values(), *seen._INCLUDED_IN.values()])
         yield from (data_set for _, data_set in pretraining_data.WITHOUT_LABELS)
 
     assert set(used()) <= set(DATA_SETS)
-    assert {name for name in seen._SAME_SOURCE if name[0].isupper()} <= set(SETS)
+    assert {name for name in {**seen._SAME_SOURCE, **seen._INCLUDED_IN} if name[0].isupper()} <= set(SETS)
 
 
 def test_every_rule_on_tags_matches_weights_that_timm_has(published: dict) -> None:

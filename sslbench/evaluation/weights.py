@@ -32,7 +32,7 @@ from sslbench.config.weights import Weights
 from sslbench.errors import UserError, about, raise_if_passing
 from sslbench.grid import pretrained
 from sslbench.nn.backbone import Backbone
-from sslbench.runtime.files import alone, file_sha256, one_line, write_json, write_whole
+from sslbench.runtime.files import alone, file_sha256, one_line, read_object, write_json, write_whole
 
 OF_THE_SIZE = {"img_size", "dynamic_img_size", "dynamic_img_pad", "strict_img_size"}  # options that Backbone sets
 INTERPOLATIONS = ("bilinear", "bicubic")
@@ -136,7 +136,7 @@ def _from_hub(
             if getattr(error, "errno", None):
                 raise  # of the disk
             why = pretrained.unreachable(getattr(getattr(error, "response", None), "status_code", None), url)
-            kept, told = home / name, pretrained.read(home / pretrained.FACTS)
+            kept, told = home / name, read_object(home / pretrained.FACTS)
             same = told.get("asked") == entry.asked and kept.is_file()
             if same and (name == "config.json" or file_sha256(kept) == told.get("sha256")):
                 say(f"{kept} was fetched before; now {why}")

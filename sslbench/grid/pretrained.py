@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from sslbench.config.weights import Weights
 from sslbench.errors import UserError
-from sslbench.runtime.files import user_cache, write_whole
+from sslbench.runtime.files import read_object, user_cache, write_whole
 from sslbench.store.canonical_json import canonical
 
 METHOD = "pretrained"
@@ -44,7 +44,7 @@ def networks(weights: Mapping[str, Weights], data: Path) -> dict[str, Network]:
     found: dict[str, Network] = {}
     sizes: dict[str, int | None] = {}
     for name, entry in weights.items():
-        fetched = read(folder(name, data) / FACTS)
+        fetched = read_object(folder(name, data) / FACTS)
         fetched = fetched if fetched.get("asked") == entry.asked else {}
         if not (entry.timm or entry.hub or fetched):
             fetched = facts_of(_config(name, entry), f"config: weights.{name}.path")
@@ -87,7 +87,7 @@ def _config(name: str, entry: Weights) -> dict:
         raise UserError(f"{where}: there is no {entry.path}; name a folder of config.json and weights, or a file")
     if not file.is_file():
         raise UserError(f"{where}: there is no {file}, so the network is not known: add timm: with its tag")
-    return read(file)
+    return read_object(file)
 
 
 # Another process: timm takes seconds to import and hundreds of megabytes to hold.
@@ -116,7 +116,7 @@ def _asked(weights: Mapping[str, Weights]) -> dict[str, int]:
     for name, entry in weights.items():
         with contextlib.suppress(RuntimeError):  # there is no home folder
             kept[name] = user_cache() / "weights" / hashlib.sha256(canonical(entry.asked).encode()).hexdigest()
-            sizes[name] = read(kept[name]).get("input_size")
+            sizes[name] = read_object(kept[name]).get("input_size")
     wanted = {name: entry.asked for name, entry in weights.items() if not sizes.get(name)}
     if not wanted:
         return sizes
@@ -156,12 +156,3 @@ def unknown_tag(where: str, tag: str, near: str) -> UserError:
     """That timm has no weights called ``tag``, with the nearest that it has, "" where none is near."""
     guess = f" Did you mean {near!r}?" if near else ""
     return UserError(f"{where}: timm has no weights called {tag!r}.{guess} All: timm.list_pretrained()")
-
-
-def read(path: Path) -> dict:
-    """A JSON object; {} where there is none to be read."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -44,7 +44,7 @@ def collect(plan: dict, results: Path, out_dir: Path) -> None:
     for name, found in leaked.items():
         datasets[name]["leaks"] = found
     cells, correct, known = [], {}, {}
-    content_of = cache(lambda pack: read_json(Path(pack) / "manifest.json").get("content_sha256"))
+    content_of = cache(lambda pack: read_object(Path(pack) / "manifest.json").get("content_sha256"))
     for entry in plan["cells"]:
         folder, judge = cell_folder(entry, results), entry.get("evaluated_on") or entry["dataset"]
         waits_for = first_missing(entry, folder, plan["datasets"], results)

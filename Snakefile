@@ -51,6 +51,8 @@ localrules:
     all,
     fetch,  # where the network is
     exclude,
+    share,
+    share_labelfree,
     fetch_weights,
     weights,
     collect,

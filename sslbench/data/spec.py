@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sslbench.settings import LocalPath, Strict
 
@@ -53,9 +53,18 @@ class DatasetSettings(Strict):
     encoding: Literal["pixels", "jpeg"] = "pixels"
     # Of greys of 16 bits: black to white over their whole range, or over what each image uses (decode.py).
     scale: Literal["full", "percentile"] = "full"
-    evaluate_on: str | None = None  # name of a labelled dataset to probe on, where this one has no labels
+    # Name of a labelled dataset to probe on, where this one has no labels; or of several, itself perhaps among them.
+    evaluate_on: str | list[str] | None = None
     exclude_test: bool = False  # leave out of pretraining what shows the same as a test image of evaluate_on
     labelled: bool = True  # False: no labels here; without evaluate_on its cells are measured label-free, not probed
+
+    @field_validator("evaluate_on", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        names = value if isinstance(value, list) else [] if value is None else [value]
+        if value == [] or not all(isinstance(name, str) for name in names):
+            raise ValueError("give the name of a labelled dataset, or a list of names")
+        return names[0] if len(names) == 1 else value
 
     @model_validator(mode="after")
     def _one_place(self) -> "DatasetSettings":

@@ -31,22 +31,28 @@ class Dataset:
     source: str  # folder name of what is fetched
     whole: str  # folder name of all its packed images
     data: Path = Path("data")  # the folder of both
-    part: str = ""  # which of a divided dataset, e.g. fold1of5
+    part: str = ""  # which of a divided dataset, e.g. fold1of5; of one that is judged on several, the name of that
     first: "Dataset | None" = field(default=None, repr=False)  # of its parts, where it is not that itself
-    excluding: "Dataset | None" = None  # whose test images are left out of pretraining
+    excluding: "tuple[Dataset, ...]" = ()  # whose test images are left out of pretraining
 
     @cached_property
     def pack(self) -> str:
         """Folder name of the pack that its cells read."""
-        if self.excluding is None:
+        if not self.excluding:
             return self.whole
-        of = [self.split, self.excluding.whole, self.excluding.split]
+        of = [self.split, *(name for one in self.excluding for name in (one.whole, one.split))]
         return f"{self.whole}-less-{hashlib.sha256(canonical(of).encode()).hexdigest()[:8]}"
 
     @property
     def entry(self) -> str:
         """Its name under `datasets:`, which the parts of a divided one share."""
         return self.name.partition("@")[0]
+
+    @cached_property
+    def trained_as(self) -> "Dataset":
+        """Whose cells train for its own too: its first part, where that sees the same images and is but judged on
+        others; else itself."""
+        return self.first if self.first and self.first.read == self.read else self
 
     @property
     def split(self) -> str:
@@ -56,9 +62,9 @@ class Dataset:
     def at(self, input_size: int) -> "Dataset":
         """All of the images, packed for a network of another input size, px, where its own pack does not suffice."""
         if self.settings.pack_size and self.settings.pack_size >= input_size:
-            return replace(self, excluding=None)
+            return replace(self, excluding=())
         size = pack_size(input_size)
-        return replace(self, pack_size=size, whole=pack_name(self.source, size, self.settings), excluding=None)
+        return replace(self, pack_size=size, whole=pack_name(self.source, size, self.settings), excluding=())
 
     @property
     def needs_archive(self) -> bool:
@@ -97,13 +103,13 @@ class Dataset:
     @cached_property
     def read(self) -> dict:
         """Which pictures a cell sees, as its settings say it."""
-        settings = self.settings
+        settings, excluded = self.settings, [one.read for one in self.excluding]
         return {
             "source": settings.source(),
             "identity": settings.identity() | {"pack_size": self.pack_size} | encoding(settings),
             "split": self.split,
             # Only where it is asked for, so that no other cell's settings change.
-            **({"exclude_test": self.excluding.read} if self.excluding else {}),
+            **({"exclude_test": excluded if len(excluded) > 1 else excluded[0]} if excluded else {}),
         }
 
 

@@ -35,8 +35,7 @@ def device(config: Config) -> str:
 
 def describe(config: Config, cells: Iterable[Cell]) -> str:
     """Cells, hours and gigabytes of pretraining ``cells``, as far as they are known before the pictures are there."""
-    # One that is judged on another's folds is pretrained once: the store hands that to its other parts.
-    cells = [cell for cell in cells if not (cell.dataset.first and cell.dataset.settings.evaluate_on)]
+    cells = list({cell.text: cell for cell in cells}.values())  # one is trained once, however many sets it is judged on
     pixels, unknown = 0.0, 0
     for cell in cells:
         pictures = train_pictures(cell.dataset)

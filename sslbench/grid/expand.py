@@ -17,6 +17,7 @@ from sslbench.errors import UserError
 from sslbench.grid import pretrained, random_init
 from sslbench.grid.cell import Cell, Dataset, Model, Transform, pack_names, pack_size
 from sslbench.methods.spec import MethodSettings
+from sslbench.store.canonical_json import canonical
 from sslbench.transforms.spec import merge
 
 COLLECTED = "collected"  # beside the datasets' folders of results
@@ -41,15 +42,17 @@ class Grid(Config):
         packs = pack_names({name: (s, sizes[name]) for name, (_, s) in settings.items()}, self.paths.data)
         datasets = {}
         for name, (kind, s) in settings.items():
-            first = None
-            for part in _judge(name, s, settings).split_names():  # one judged on another's folds is divided as that
+            parts, first = [], None
+            for part, own in _parts(name, s, settings, packs).items():
                 full = f"{name}@{part}" if part else name
-                datasets[full] = Dataset(full, kind, s, sizes[name], *packs[name], self.paths.data, part, first)
-                first = first or datasets[full]
-        return {
-            name: replace(d, excluding=_judge_of(d, datasets)) if d.settings.exclude_test else d
-            for name, d in datasets.items()
-        }
+                parts.append(Dataset(full, kind, own, sizes[name], *packs[name], self.paths.data, part, first))
+                first = first or parts[0]
+            datasets |= {dataset.name: dataset for dataset in parts}
+        found: dict[str, Dataset] = {}
+        for name, d in datasets.items():
+            # Anew, so that its first part is one that leaves out the same.
+            found[name] = replace(d, excluding=_excluded(d, datasets), first=d.first and found[d.first.name])
+        return found
 
     def judge(self, dataset: Dataset) -> Dataset:
         """Whose labels its cells are probed on."""
@@ -164,7 +167,7 @@ class Grid(Config):
         """The (model, transform) of a dataset's reference rows: its ``models``' starts, training's own first."""
         begun = dict.fromkeys(self.start(self.all_models[name]) for name in models) if self.references.random else {}
         rows = [(name, "none") for name in sorted(begun, key=lambda name: name != random_init.RANDOM)]
-        settings = self.all_datasets[dataset].settings
+        settings = self.all_datasets[dataset].trained_as.settings  # by its own labels, on whatever it is judged
         if self.references.supervised and settings.labelled and settings.evaluate_on is None:
             chosen = [name for name in self.references.supervised if name in transforms] or transforms[:1]
             rows += [("supervised", name) for name in chosen]
@@ -282,15 +285,50 @@ def _require_start(model: Model) -> None:
         )
 
 
-def _judge(name: str, own: DatasetSettings, settings: dict[str, tuple[str, DatasetSettings]]) -> DatasetSettings:
-    """The settings of the dataset that ``name`` is judged on. Raises UserError where it cannot be."""
-    other, where = own.evaluate_on, f"config: datasets.{name}.evaluate_on"
+def _parts(
+    name: str,
+    own: DatasetSettings,
+    settings: dict[str, tuple[str, DatasetSettings]],
+    packs: dict[str, tuple[str, str]],
+) -> dict[str, DatasetSettings]:
+    """What the datasets that ``name`` stands for are, by what follows the @ in their names, "" where nothing does.
+
+    One that is judged on another's folds is divided as that; one that is judged on several sets stands for as many, of
+    which itself, if it is among them, is the first and keeps its name. Raises UserError where it cannot be judged so.
+    """
+    if not isinstance(own.evaluate_on, list):
+        return dict.fromkeys(_judge(name, own.evaluate_on, own, settings).split_names(), own)
+    where = f"config: datasets.{name}.evaluate_on"
+    first: dict[tuple[str, str], str] = {}
+    for other in own.evaluate_on:
+        judge = _judge(name, other, own, settings)
+        if list(judge.split_names()) != [""]:
+            raise UserError(f"{where}: {other!r} is divided into folds or repeats, and a list takes whole sets; name "
+                            "it alone, or define it again without them")  # fmt: skip
+        if same := first.get(images := (packs[other][0], judge.split_name())):
+            told = "is named twice" if same == other else f"and {same!r} are the same images in one split"
+            raise UserError(f"{where}: {other!r} {told}; name each set once")
+        first[images] = other
+    if own.exclude_test and name in own.evaluate_on:
+        raise UserError(
+            f"config: datasets.{name}.exclude_test: evaluate_on names {name!r} itself, whose images are to stay whole; "
+            "define them again under another name, with evaluate_on and exclude_test"
+        )
+    judges = [None] * (name in own.evaluate_on) + [other for other in own.evaluate_on if other != name]
+    return {judge or "": own.model_copy(update={"evaluate_on": judge}) for judge in judges}
+
+
+def _judge(
+    name: str, other: str | None, own: DatasetSettings, settings: dict[str, tuple[str, DatasetSettings]]
+) -> DatasetSettings:
+    """The settings of ``other``, that ``name`` is judged on. Raises UserError where it cannot be."""
+    where = f"config: datasets.{name}.evaluate_on"
     if other is None:
         return own
     if other not in settings:
         raise unknown(f"datasets.{name}.evaluate_on", other, "dataset", settings)
     judge = settings[other][1]
-    if judge.evaluate_on is not None:
+    if judge.evaluate_on is not None and not (isinstance(judge.evaluate_on, list) and other in judge.evaluate_on):
         raise UserError(f"{where}: {other!r} is itself judged on another dataset; name a labelled one")
     if not judge.labelled:
         raise UserError(f"{where}: {other!r} has no labels; name a labelled one")
@@ -299,8 +337,18 @@ def _judge(name: str, own: DatasetSettings, settings: dict[str, tuple[str, Datas
 
 def _judge_of(dataset: Dataset, datasets: dict[str, Dataset]) -> Dataset:
     """Of ``datasets``, that whose labels ``dataset``'s cells are probed on; of a divided one, the same part."""
-    judge, part = dataset.settings.evaluate_on, dataset.part
-    return datasets[f"{judge}@{part}" if part else judge] if judge else dataset
+    judge = dataset.settings.evaluate_on
+    return datasets.get(f"{judge}@{dataset.part}") or datasets[judge] if isinstance(judge, str) else dataset
+
+
+def _excluded(dataset: Dataset, datasets: dict[str, Dataset]) -> tuple[Dataset, ...]:
+    """Whose test images ``dataset`` is not pretrained on: of one that is judged on several sets, those of all."""
+    if not dataset.settings.exclude_test:
+        return ()
+    several = dataset.part == dataset.settings.evaluate_on
+    parts = [one for one in datasets.values() if one.entry == dataset.entry] if several else [dataset]
+    judges = (_judge_of(one, datasets) for one in parts)
+    return tuple(sorted(judges, key=lambda judge: canonical([judge.read, judge.whole])))  # in whatever order
 
 
 def _auxiliary(entries: dict | None, where: str) -> dict[str, dict]:

@@ -112,13 +112,15 @@ def _report_cell(plan: Plan, cell: Cell, evaluation: dict) -> dict:
             for task in downstream_tasks.tasks(plan.config, cell)
         },
         "set_aside": plan.set_aside(cell),
-    } | _own_packs(plan, cell)
+    } | _elsewhere(plan, cell)
 
 
-def _own_packs(plan: Plan, cell: Cell) -> dict:
-    """Where a pretrained row's images are packed, at the size of its weights."""
-    packed = plan.config.paths.data / "packed"
-    return {"packs": [str(packed / one.pack) for one in (cell.dataset, cell.evaluated)]} if cell.model.weights else {}
+def _elsewhere(plan: Plan, cell: Cell) -> dict:
+    """Where a pretrained row's images are packed, at the size of its weights; whose training a cell takes over."""
+    packed, trained = plan.config.paths.data / "packed", cell.dataset.trained_as
+    if cell.model.weights:
+        return {"packs": [str(packed / one.pack) for one in (cell.dataset, cell.evaluated)]}
+    return {"trained_as": trained.name} if trained is not cell.dataset else {}
 
 
 def _sweep(plan: Plan) -> dict | None:

@@ -16,7 +16,11 @@ class Labels:
     def __init__(self, report: dict) -> None:
         self._models = {name: self._model(name, report["models"]) for name in report["models"]}
         judges = {c["dataset"]: c["evaluated_on"] for c in report["cells"]}
-        judges |= {name.partition("@")[0]: judge.partition("@")[0] for name, judge in judges.items() if "@" in name}
+        judges |= {
+            name.partition("@")[0]: judge.partition("@")[0]
+            for name, judge in judges.items()
+            if "@" in name and name.partition("@")[2] != judge  # of folds; dump@birds is one that is judged on birds
+        }
         self._judges = {name: judge for name, judge in judges.items() if judge != name}
         repeated = [label for label in self._models.values() if list(self._models.values()).count(label) > 1]
         for name, label in self._models.items():
@@ -32,7 +36,8 @@ class Labels:
 
     def dataset(self, name: str) -> str:
         """A dataset as figures are captioned: with whose labels they are judged on, where not its own."""
-        return f"{name}, judged on {self._judges[name]}" if name in self._judges else name
+        judge = self._judges.get(name)
+        return f"{name.removesuffix(f'@{judge}')}, judged on {judge}" if judge else name
 
     def entry(self, entry: dict) -> str:
         """An entry without its dataset: model with transform."""

@@ -143,7 +143,7 @@ def test_near_duplicates_across_the_split_and_under_two_labels_are_named(packs, 
 def test_what_is_excluded_is_not_pretrained_on_and_changes_the_hash_of_the_split_alone(packs, tmp_path):
     own, dump = packs
     _, _, index = compared(dump, own, tmp_path)
-    exclude(dump, tmp_path / "x.npy", "own-or-per-class-80-20-seed0", tmp_path / "packs" / "less")
+    exclude(dump, [tmp_path / "x.npy"], "own-or-per-class-80-20-seed0", tmp_path / "packs" / "less")
     whole, less = PackedSet.open(dump), PackedSet.open(tmp_path / "packs" / "less", verify=True)
     for name in ("official", "own-or-per-class-80-20-seed0"):
         if "official" in whole.manifest["splits"] or name != "official":
@@ -155,7 +155,7 @@ def test_what_is_excluded_is_not_pretrained_on_and_changes_the_hash_of_the_split
     assert less.manifest["content_sha256"] == whole.manifest["content_sha256"]
     np.save(tmp_path / "x.npy", np.arange(len(whole)))
     with pytest.raises(UserError, match="exclude_test leaves none"):
-        exclude(dump, tmp_path / "x.npy", "official", tmp_path / "packs" / "none")
+        exclude(dump, [tmp_path / "x.npy"], "official", tmp_path / "packs" / "none")
 
 
 def grid(**dump: object) -> Plan:

@@ -49,6 +49,9 @@ GALLERY_DATASET = next((cell.dataset for cell in PLAN.runnable), next(iter(PLAN.
 LABELS = {name: f"{{{name}}}" for name in ("model", "transform", "seed")}  # of a cell's files in `snakemake --report`
 PRETRAINED = [cell.model.name for cell in PLAN.cells if cell.model.weights]  # rows that rules of their own make
 TRAINED = planning.alternatives(name for name in CONFIG.all_models if name not in PRETRAINED)
+# Trained once, though judged on several sets: names of datasets whose cells train, and of those that take theirs over
+TRAINS = planning.alternatives(name for name, one in CONFIG.all_datasets.items() if one.trained_as is one)
+SHARES = planning.alternatives(name for name, one in CONFIG.all_datasets.items() if one.trained_as is not one)
 PROBE_GROUP = "probe" if CONFIG.compute.grouped else None  # Snakemake ignores groups where it runs jobs itself
 REPORT = [REPORTS / "report.html", REPORTS / "report.md"]
 

@@ -79,7 +79,9 @@ rule exclude:
     """A pack whose split trains on all images but those that are test images too: exclude_test."""
     input:
         manifest=lambda wc: f"{DATA}/packed/{PLAN.reduced[wc.reduced].whole}/manifest.json",
-        copies=lambda wc: f"{DATA}/leaks/{PLAN.reduced[wc.reduced].name}.npy",
+        copies=lambda wc: [
+            f"{DATA}/leaks/{name}.npy" for name, one in CONFIG.all_datasets.items() if one.pack == wc.reduced
+        ],
     output:
         manifest=f"{DATA}/packed/{{reduced}}/manifest.json",
         doctor=f"{DATA}/packed/{{reduced}}/doctor.json",

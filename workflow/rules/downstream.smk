@@ -14,6 +14,7 @@ rule labelfree:
     benchmark:
         "logs/benchmarks/labelfree/{dataset}/{model}/{transform}/seed{seed}.tsv"
     wildcard_constraints:
+        dataset=TRAINS,
         model=TRAINED,
     conda:
         "../../envs/train.yaml"
@@ -25,6 +26,15 @@ rule labelfree:
         code=lambda wc: downstream.code(CONFIG, cell_of(wc), "labelfree"),
     script:
         "../scripts/labelfree.py"
+
+
+use rule share as share_labelfree with:
+    input:
+        shared(rules.labelfree.output),
+    output:
+        f"{CELL}/{downstream.FILES['labelfree']}",
+    log:
+        "logs/share_labelfree/{dataset}/{model}/{transform}/seed{seed}.log",
 
 
 rule retrieve:

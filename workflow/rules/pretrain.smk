@@ -22,6 +22,7 @@ rule pretrain:
     benchmark:
         "logs/benchmarks/pretrain/{dataset}/{model}/{transform}/seed{seed}.tsv"
     wildcard_constraints:
+        dataset=TRAINS,
         model=TRAINED,
     conda:
         "../../envs/train.yaml"
@@ -33,3 +34,33 @@ rule pretrain:
         code=lambda wc: code_digest(*cell_of(wc).code_roots, planning.PRETRAIN_SCRIPT),
     script:
         "../scripts/pretrain.py"
+
+
+def shared(outputs):
+    """The same files of the cell that is trained, for one that differs from it in what it is judged on."""
+
+    def found(wc):
+        trained = dict(wc) | {"dataset": CONFIG.all_datasets[wc.dataset].trained_as.name}
+        return [str(file).format(**trained) for file in outputs]
+
+    return found
+
+
+rule share:
+    """Take over what another cell has trained, on the same images: evaluate_on names several datasets."""
+    input:
+        shared(rules.pretrain.output),
+    output:
+        backbone=f"{CELL}/backbone.safetensors",
+        run=f"{CELL}/run.json",
+        curve=f"{CELL}/curve.csv",
+        ledger=f"{CELL}/ledger.json",
+    log:
+        "logs/share/{dataset}/{model}/{transform}/seed{seed}.log",
+    wildcard_constraints:
+        dataset=SHARES,
+        model=TRAINED,
+    params:
+        folder=lambda wc: str(cell_of(wc).folder),
+    shell:
+        'for file in {input:q}; do ln -f "$file" {params.folder:q} || cp -f "$file" {params.folder:q}; done 2> {log:q}'

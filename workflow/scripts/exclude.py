@@ -1,4 +1,4 @@
-"""Leave test images of another dataset out of what a pack's split trains on."""
+"""Leave test images of other datasets out of what a pack's split trains on."""
 
 import json
 from pathlib import Path
@@ -10,4 +10,4 @@ if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         split = json.loads(snakemake.params.settings)["split"]
         pack, out = (Path(files.manifest).parent for files in (snakemake.input, snakemake.output))
-        exclude(pack, Path(snakemake.input.copies), split, out, log)
+        exclude(pack, [Path(file) for file in snakemake.input.copies], split, out, log)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +16,20 @@ from sslbench.runtime.ticker import Progress, printer
 from sslbench.store.checksum import refuse, sealed
 
 
-def exclude(pack: Path, index: Path, split: str, out: Path, progress: Progress = None) -> None:
-    """Make the folder ``out``: ``pack``, whose split ``split`` trains on all but the positions in ``index`` (.npy).
+def exclude(pack: Path, found: Sequence[Path], split: str, out: Path, progress: Progress = None) -> None:
+    """Make the folder ``out``: ``pack``, whose split ``split`` trains on all but the positions in ``found`` (.npy).
 
     The pixels are linked, and the content hash is the same; the hash of the split is another. Raises UserError where
-    nothing is left to train on, or ``index`` is damaged, which is then set aside.
+    nothing is left to train on, or a file of ``found`` is damaged, which is then set aside.
     """
     say, images = printer(progress), PackedImages(pack)
-    try:
-        left_out = np.load(index)
-    except (OSError, ValueError) as error:
-        raise refuse(index, f"cannot be read ({error})") from error
     manifest, whole = images.manifest, images.split(split)
-    reduced = whole | {"train": np.setdiff1d(whole["train"], left_out)}
+    reduced = dict(whole)
+    for index in found:
+        try:
+            reduced["train"] = np.setdiff1d(reduced["train"], np.load(index))
+        except (OSError, ValueError) as error:
+            raise refuse(index, f"cannot be read ({error})") from error
     if not len(reduced["train"]):
         raise UserError(
             f"{pack}: each of its {len(whole['train']):,} pretraining images is a test image too, and exclude_test "
@@ -44,10 +46,10 @@ def exclude(pack: Path, index: Path, split: str, out: Path, progress: Progress =
         packformat.write_index(made, images.arrays, named)
         for name in ("pixels.bin", "names.json"):
             (made / name).symlink_to(os.path.relpath(pack / name, out))
-        found = read_json(pack / "doctor.json")
+        doctored = read_json(pack / "doctor.json")
         seen = images.labels, images.names, images.digests, manifest["classes"], images.groups
-        found["splits"] = {name: doctor.examine_split(one, *seen) for name, one in named.items()}
-        write_json(made / "doctor.json", found)
+        doctored["splits"] = {name: doctor.examine_split(one, *seen) for name, one in named.items()}
+        write_json(made / "doctor.json", doctored)
         manifest["files"] = {name: file_sha256(made / name) for name in manifest["files"]}
         manifest["splits"] = {
             name: {part: len(one[part]) for part in one} | {"sha256": splits.sha256(one)} for name, one in named.items()

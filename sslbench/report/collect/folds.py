@@ -21,7 +21,7 @@ def together(cells: list[dict], correct: dict[ranking.Name, pandas.Series], coun
     """
     groups: dict[ranking.Name, list[dict]] = {}
     for cell in cells:
-        if "@" in cell["dataset"]:  # no user's name holds one
+        if divided(cell["dataset"], cell["evaluated_on"]):
             groups.setdefault((whole(cell["dataset"]), cell["model"], cell["transform"], cell["seed"]), []).append(cell)
     if not groups:
         return {}
@@ -49,6 +49,12 @@ def together(cells: list[dict], correct: dict[ranking.Name, pandas.Series], coun
 def whole(dataset: str) -> str:
     """The name of which a dataset is a part: parts of ``parts@fold1of5``."""
     return dataset.partition("@")[0]
+
+
+def divided(dataset: str, judge: str) -> bool:
+    """Whether it is a fold or repeat, by its name and its judge's: no user's name holds an @. What follows that in one
+    that is judged on several sets is which of them: dump@birds."""
+    return "@" in dataset and dataset.partition("@")[2] != judge
 
 
 def _pool(base: str, parts: list[dict]) -> dict:

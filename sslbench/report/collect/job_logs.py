@@ -30,6 +30,7 @@ def first_missing(cell: dict, folder: Path, datasets: dict, results: Path) -> St
     ``datasets``: the plan's, by name; ``results``: the folder of all results, whose neighbour is ``logs``.
     """
     names = Path(cell["dataset"], cell["model"], cell["transform"], f"seed{cell['seed']}.log")
+    trained = Path(cell.get("trained_as", cell["dataset"])) / names.relative_to(cell["dataset"])
     if not read_object(folder / "run.json"):
         pictures = no_pictures(datasets[cell["dataset"]], results)
         if pictures:
@@ -39,7 +40,7 @@ def first_missing(cell: dict, folder: Path, datasets: dict, results: Path) -> St
             if error_line(fetched):
                 return Stage("its weights are not fetched", fetched)
             return Stage("not embedded", _log(results, "frozen", names))
-        return Stage("not trained", _log(results, "pretrain", names))
+        return Stage("not trained", _log(results, "pretrain", trained))
     if not cell.get("probed", True):
         measured = (folder / FILES["labelfree"]).is_file()
         return None if measured else Stage("trained, not measured", _log(results, "labelfree", names))

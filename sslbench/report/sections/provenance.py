@@ -103,10 +103,11 @@ def _facts(report: dict, shown: list[dict]) -> tuple[tuple[str, str], ...]:
     resumed = sum(bool(c["made"]["resumed"]) for c in shown)
     if resumed:
         facts.append(("Resumed after a stop", counted(resumed, "cell")))
-    energy = [c["cost"]["energy_joules"] for c in shown if c["cost"]["energy_joules"] is not None]
+    trained = list({c["run"]["digest"] or c["folder"]: c for c in shown}.values())  # once, on however many sets judged
+    energy = [c["cost"]["energy_joules"] for c in trained if c["cost"]["energy_joules"] is not None]
     if energy:
         facts.append(("Energy", f"{sum(energy) / 3.6e6:.2f} kWh over {counted(len(energy), 'cell')}"))
-    spent = [c["cost"]["minutes"] for c in shown if c["cost"]["minutes"] is not None]
+    spent = [c["cost"]["minutes"] for c in trained if c["cost"]["minutes"] is not None]
     if spent:
         facts.append(("Time", f"{sum(spent) / 60:.2f} hours over {counted(len(spent), 'cell')}"))
     return tuple((name, value) for name, value in facts if value)

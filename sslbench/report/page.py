@@ -26,6 +26,7 @@ from sslbench.report.sections import (
     label_free,
     leaderboard,
     provenance,
+    transfer,
 )
 from sslbench.report.sections.summary import answer
 from sslbench.report.wording import Labels
@@ -96,6 +97,7 @@ def build(report: dict, gallery: dict, album: dict | None = None) -> Page:
         Section(
             "leaderboard", "Leaderboard", leaderboard.leaderboard(best, labels), leaderboard.across(report, labels)
         ),
+        Section("transfer", "Transfer", (), transfer.parts(report, labels)),
         Section(
             "accuracy",
             "Accuracy",

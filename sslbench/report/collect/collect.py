@@ -136,7 +136,7 @@ def _cell(entry: dict, found: dict, plan: dict, confidence: float) -> dict:
         "run": {key: found["run"].get(key) for key in _RUN_KEYS},
         "curve": found["curve"],
         "loss_parts": loss_parts(found["curve"]),
-    }
+    } | {key: entry[key] for key in ("trained_as",) if key in entry}
 
 
 def _written(options: dict) -> str:

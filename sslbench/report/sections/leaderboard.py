@@ -76,16 +76,15 @@ def across(report: dict, labels: Labels) -> tuple[Part, ...]:
         return ()
     level = 1 - report["confidence"]
     found = datasets_together.across(whole, level)
-    rows, between = [], ", " if len(found.nemenyi) > 26 else ""  # AB is the 28th group, or the first two
+    rows, groups = [], letters(found)
     for key in found.names:
-        letters = between.join(letter(i) for i, bar in enumerate(found.nemenyi) if key in bar)
         figures = [Cell((accuracy(value),)) for value in whole[key]]
         rows.append(
             Row(
                 (
                     Cell((labels.combination(*key),)),
                     Cell((f"{found.mean_ranks[key]:.2f}",)),
-                    Cell((letters or ABSENT,)),
+                    Cell((groups[key] or ABSENT,)),
                     *figures,
                 )
             )
@@ -95,7 +94,7 @@ def across(report: dict, labels: Labels) -> tuple[Part, ...]:
     return (
         Part(
             "Over all datasets",
-            (Paragraph(_over_all(found, len(scores) - len(whole), level)), Table(caption, tuple(columns), tuple(rows))),
+            (Paragraph(over_all(found, len(scores) - len(whole), level)), Table(caption, tuple(columns), tuple(rows))),
         ),
     )
 
@@ -106,7 +105,13 @@ def letter(place: int) -> str:
     return (letter(before - 1) if before else "") + chr(ord("A") + last)
 
 
-def _over_all(found: datasets_together.Across, left_out: int, level: float) -> str:
+def letters(found: datasets_together.Across) -> dict:
+    """The groups that each entry is in, "" where in none."""
+    between = ", " if len(found.nemenyi) > 26 else ""  # AB is the 28th group, or the first two
+    return {key: between.join(letter(i) for i, bar in enumerate(found.nemenyi) if key in bar) for key in found.names}
+
+
+def over_all(found: datasets_together.Across, left_out: int, level: float) -> str:
     p = "p < 0.001" if found.p < 0.001 else f"p = {found.p:.3f}"
     test = f"Friedman's test over {counted(found.blocks, 'dataset')}"
     critical = f"{found.critical_difference:.2f} mean ranks (Nemenyi, {100 * level:g} %)"

@@ -103,7 +103,10 @@ def _facts(report: dict, shown: list[dict]) -> tuple[tuple[str, str], ...]:
     resumed = sum(bool(c["made"]["resumed"]) for c in shown)
     if resumed:
         facts.append(("Resumed after a stop", counted(resumed, "cell")))
-    trained = list({c["run"]["digest"] or c["folder"]: c for c in shown}.values())  # once, on however many sets judged
+    # Once each, on however many sets judged
+    trained = list(
+        {(c.get("trained_as") or c["dataset"], c["model"], c["transform"], c["seed"]): c for c in shown}.values()
+    )
     energy = [c["cost"]["energy_joules"] for c in trained if c["cost"]["energy_joules"] is not None]
     if energy:
         facts.append(("Energy", f"{sum(energy) / 3.6e6:.2f} kWh over {counted(len(energy), 'cell')}"))

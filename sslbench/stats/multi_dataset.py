@@ -51,6 +51,8 @@ def across(scores: Mapping[Hashable, Sequence[float]], level: float = 0.05) -> A
     rest = blocks * (k - 1) - chi
     f = (blocks - 1) * chi / rest if rest > 1e-9 else math.inf
     p = float(distributions.f.sf(f, k - 1, (k - 1) * (blocks - 1))) if spread else 1.0
+    # Few blocks often agree by chance, where F is infinite: of rankings at random, that many do.
+    p = max(p, math.exp((1 - blocks) * math.lgamma(k + 1)))
     q = float(distributions.studentized_range.ppf(1 - level, k, np.inf)) / math.sqrt(2)
     critical = q * math.sqrt(k * (k + 1) / (6 * blocks))
     nemenyi = _runs(ordered, place, critical if p <= level else math.inf)

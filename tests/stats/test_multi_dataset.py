@@ -1,5 +1,7 @@
 """Several datasets: against scipy's Friedman test, Demsar's printed figures, and all pairs of mean ranks."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -70,3 +72,11 @@ def test_runs_of_models_are_those_of_all_pairs():
         mean, limit = whole.mean_ranks, whole.critical_difference
         far = {(a, b) for a in mean for b in mean if mean[b] - mean[a] > limit} if whole.p <= 0.05 else set()
         assert whole.nemenyi == bars(whole.names, far)
+
+
+@pytest.mark.parametrize(("models", "blocks"), [(2, 2), (3, 2), (3, 3), (2, 4)])
+def test_blocks_that_agree_are_as_likely_as_among_all_rankings(models, blocks):
+    scores = {i: [float(i)] * blocks for i in range(models)}
+    rankings = list(itertools.permutations(range(models)))
+    alike = sum(len(set(drawn)) == 1 for drawn in itertools.product(rankings, repeat=blocks))
+    assert across(scores).p == pytest.approx(alike / len(rankings) ** blocks)

@@ -67,3 +67,12 @@ def test_a_set_judged_on_itself_too_stands_among_them_and_one_set_makes_no_table
     assert [column.title for column in part.blocks[1].columns] == ["Combination", "boats", "cars"]
     assert "no mean rank" in part.blocks[0].text
     assert Labels(report).dataset("boats") == "boats" and Labels(report).judge("boats") is None
+
+
+def test_a_failed_training_is_said_of_every_set_that_waits_for_it(several) -> None:
+    first, second = (several.cell(f"dump@{name}", "byol", "simclr") for name in ("birds", "cars"))
+    second |= {"trained_as": "dump@birds"}
+    several.log(first, "sslbench: the loss is not finite\n")
+    states = [(cell["status"], cell["log"]) for cell in several.report()["cells"] if cell["transform"] == "simclr"
+              and cell["model"] == "byol"]  # fmt: skip
+    assert states == [("failed", "sslbench: the loss is not finite")] * 2

@@ -75,6 +75,16 @@ def cell_of_row(wildcards):
     return one_line(PLAN.cell, wildcards.dataset, wildcards.model, "none", int(wildcards.seed))
 
 
+def shared(outputs):
+    """The same files of the cell that is trained, for one that differs from it in what it is judged on."""
+
+    def found(wc):
+        trained = dict(wc) | {"dataset": CONFIG.all_datasets[wc.dataset].trained_as.name}
+        return [str(file).format(**trained) for file in outputs]
+
+    return found
+
+
 def manifest(dataset):
     return f"{DATA}/packed/{dataset.pack}/manifest.json"
 

@@ -36,16 +36,6 @@ rule pretrain:
         "../scripts/pretrain.py"
 
 
-def shared(outputs):
-    """The same files of the cell that is trained, for one that differs from it in what it is judged on."""
-
-    def found(wc):
-        trained = dict(wc) | {"dataset": CONFIG.all_datasets[wc.dataset].trained_as.name}
-        return [str(file).format(**trained) for file in outputs]
-
-    return found
-
-
 rule share:
     """Take over what another cell has trained, on the same images: evaluate_on names several datasets."""
     input:
@@ -60,6 +50,8 @@ rule share:
     wildcard_constraints:
         dataset=SHARES,
         model=TRAINED,
+    conda:
+        "../../envs/train.yaml"
     params:
         folder=lambda wc: str(cell_of(wc).folder),
     shell:

@@ -91,11 +91,18 @@ def _used_config(plan: Plan) -> dict:
     return used
 
 
+def _shared(cell: Cell) -> dict:
+    """Whose training a cell takes over, where it does not train."""
+    trained = cell.dataset.trained_as
+    return {} if cell.model.weights or trained is cell.dataset else {"trained_as": trained.name}
+
+
 def _report_cell(plan: Plan, cell: Cell, evaluation: dict) -> dict:
     dataset, model, transform, seed = cell.names
     return {
         "dataset": dataset,
         "evaluated_on": cell.evaluated.name,
+        **_shared(cell),
         "model": model,
         "transform": transform,
         "seed": seed,
@@ -112,15 +119,13 @@ def _report_cell(plan: Plan, cell: Cell, evaluation: dict) -> dict:
             for task in downstream_tasks.tasks(plan.config, cell)
         },
         "set_aside": plan.set_aside(cell),
-    } | _elsewhere(plan, cell)
+    } | _own_packs(plan, cell)
 
 
-def _elsewhere(plan: Plan, cell: Cell) -> dict:
-    """Where a pretrained row's images are packed, at the size of its weights; whose training a cell takes over."""
-    packed, trained = plan.config.paths.data / "packed", cell.dataset.trained_as
-    if cell.model.weights:
-        return {"packs": [str(packed / one.pack) for one in (cell.dataset, cell.evaluated)]}
-    return {"trained_as": trained.name} if trained is not cell.dataset else {}
+def _own_packs(plan: Plan, cell: Cell) -> dict:
+    """Where a pretrained row's images are packed, at the size of its weights."""
+    packed = plan.config.paths.data / "packed"
+    return {"packs": [str(packed / one.pack) for one in (cell.dataset, cell.evaluated)]} if cell.model.weights else {}
 
 
 def _sweep(plan: Plan) -> dict | None:

@@ -104,13 +104,13 @@ def _facts(report: dict, shown: list[dict]) -> tuple[tuple[str, str], ...]:
     if resumed:
         facts.append(("Resumed after a stop", counted(resumed, "cell")))
     # Once each, on however many sets judged
-    trained = list(
+    shown = list(
         {(c.get("trained_as") or c["dataset"], c["model"], c["transform"], c["seed"]): c for c in shown}.values()
     )
-    energy = [c["cost"]["energy_joules"] for c in trained if c["cost"]["energy_joules"] is not None]
+    energy = [c["cost"]["energy_joules"] for c in shown if c["cost"]["energy_joules"] is not None]
     if energy:
         facts.append(("Energy", f"{sum(energy) / 3.6e6:.2f} kWh over {counted(len(energy), 'cell')}"))
-    spent = [c["cost"]["minutes"] for c in trained if c["cost"]["minutes"] is not None]
+    spent = [c["cost"]["minutes"] for c in shown if c["cost"]["minutes"] is not None]
     if spent:
         facts.append(("Time", f"{sum(spent) / 60:.2f} hours over {counted(len(spent), 'cell')}"))
     return tuple((name, value) for name, value in facts if value)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sslbench.config.models import Config
 from sslbench.errors import UserError
-from sslbench.grid import pretrained, random_init
+from sslbench.grid import networks, pretrained, random_init
 from sslbench.grid.cell import Cell, Dataset
 from sslbench.store import code_check
 from sslbench.store.canonical_json import canonical
@@ -85,6 +85,11 @@ class Plan:
         """One of the cells that were never trained for each backbone."""
         trained = (cell for cell in self.waiting if cell.transform)
         return {canonical([cell.settings["backbone"], cell.settings["input_size"]]): cell for cell in trained}.values()
+
+    @cached_property
+    def timed(self) -> dict[str, dict]:
+        """The networks whose time for an image is measured, by file name."""
+        return networks.timed(self.runnable)
 
     @property
     def used_packs(self) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sslbench.config.composition import places
 from sslbench.config.evaluation import APART
-from sslbench.grid import downstream_tasks, random_init
+from sslbench.grid import downstream_tasks, networks, random_init
 from sslbench.grid.cell import Cell, Dataset
 from sslbench.grid.commands import command, configfile
 from sslbench.grid.expand import Grid, parameter_of
@@ -119,7 +119,14 @@ def _report_cell(plan: Plan, cell: Cell, evaluation: dict) -> dict:
             for task in downstream_tasks.tasks(plan.config, cell)
         },
         "set_aside": plan.set_aside(cell),
+        **_speed(plan, cell),
     } | _own_packs(plan, cell)
+
+
+def _speed(plan: Plan, cell: Cell) -> dict:
+    """The file that says how long its network takes for an image, where networks differ."""
+    name = networks.file_name(networks.network(cell)) if plan.timed else ""
+    return {"speed": f"{plan.config.paths.data}/speed/{name}.json"} if name in plan.timed else {}
 
 
 def _own_packs(plan: Plan, cell: Cell) -> dict:

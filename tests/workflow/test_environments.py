@@ -110,6 +110,7 @@ def test_every_rule_with_a_script_names_an_environment():
     assert set(rules()) == {
         "fetch", "pack", "leaks", "exclude", "pretrain", "embed", "evaluate", "gallery", "collect", "report", "report_now",
         "export", "labelfree", "look", "album", "retrieve", "adapt", "finetune", "fetch_weights", "frozen",
+        "speed",
     }  # fmt: skip
     assert all(environment for environment, _ in rules().values())
 

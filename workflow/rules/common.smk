@@ -113,7 +113,8 @@ def collected():
     used = dict.fromkeys(
         name for cell in PLAN.runnable if cell.probed for name in (cell.dataset.name, cell.evaluated.name)
     )
-    return finished(PLAN.runnable) + curves + doctors + list(map(leaks_of, used))
+    speeds = [f"{DATA}/speed/{network}.json" for network in PLAN.timed]
+    return finished(PLAN.runnable) + curves + doctors + speeds + list(map(leaks_of, used))
 
 
 FORCED = {}  # folder of a cell or source -> what of it is not as asked today

@@ -1,6 +1,11 @@
 # Frozen features once per cell; the probes read nothing else.
 
 
+def named_by(network):
+    """The weights that name a network, where the config does not."""
+    return [name for name in [PLAN.timed[network]["weights"]] if name]
+
+
 rule embed:
     """Features of the training and test pictures from the frozen backbone."""
     input:
@@ -64,3 +69,28 @@ rule evaluate:
         code=lambda wc: code_digest(*sources.roots("evaluate", {})),
     script:
         "../scripts/evaluate.py"
+
+
+rule speed:
+    """How long an image takes in one network, where networks are compared. No row depends on it."""
+    input:
+        lambda wc: [f"{pretrained.folder(name, DATA)}/{pretrained.FACTS}" for name in named_by(wc.network)],
+    output:
+        f"{DATA}/speed/{{network}}.json",
+    log:
+        "logs/speed/{network}.log",
+    benchmark:
+        "logs/benchmarks/speed/{network}.tsv"
+    wildcard_constraints:
+        network=planning.alternatives(PLAN.timed),
+    conda:
+        "../../envs/train.yaml"
+    # It computes on compute.threads of them; all are asked for so that nothing else runs beside what is timed.
+    threads: workflow.cores if workflow.local_exec and workflow.cores else CONFIG.compute.threads
+    resources:
+        **asked("embed", lambda wc: ""),
+    params:
+        settings=lambda wc: canonical(PLAN.timed[wc.network]),
+        code=lambda wc: code_digest("sslbench.evaluation.speed", "workflow/scripts/speed.py"),
+    script:
+        "../scripts/speed.py"

@@ -94,7 +94,7 @@ def say_ahead_of_a_dry_run():
 
 def share_imports():
     """Let the jobs that need torch find this process, where they run below it and there are several."""
-    names = ("pretrain", "frozen", "frozen_unlabelled", "embed", "evaluate", "look", *downstream.FILES)
+    names = ("pretrain", "frozen", "frozen_unlabelled", "speed", "embed", "evaluate", "look", *downstream.FILES)
     heavy = [job for name in names for job in to_run(name)]
     if workflow.is_main_process:
         os.environ.pop(warm.RUN, None)

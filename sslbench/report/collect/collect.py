@@ -14,7 +14,7 @@ from sslbench.data import doctor
 from sslbench.errors import UserError
 from sslbench.grid.deduplicate import unfold
 from sslbench.report import studies
-from sslbench.report.collect import csv_tables, folds
+from sslbench.report.collect import csv_tables, folds, frozen_rows
 from sslbench.report.collect import entries as ranking
 from sslbench.report.collect.cell_results import loss_parts, read_cell
 from sslbench.report.collect.job_logs import error_line, first_missing, no_pictures, source_folder
@@ -45,6 +45,8 @@ def collect(plan: dict, results: Path, out_dir: Path) -> None:
         datasets[name]["leaks"] = found
     cells, correct, known = [], {}, {}
     content_of = cache(lambda pack: read_object(Path(pack) / "manifest.json").get("content_sha256"))
+    moved_to = cache(lambda own, other: frozen_rows.positions(Path(own), Path(other)))
+    beside_frozen = {entry["dataset"] for entry in plan["cells"] if "packs" in entry}
     for entry in plan["cells"]:
         folder, judge = cell_folder(entry, results), entry.get("evaluated_on") or entry["dataset"]
         waits_for = first_missing(entry, folder, plan["datasets"], results)
@@ -59,9 +61,16 @@ def collect(plan: dict, results: Path, out_dir: Path) -> None:
         for fields in beside:
             cell |= fields(cell, entry, settings, pictures)
         cell["beside"] = downstream.read(entry, folder, cell)
+        moved, shown = None, found["predictions"] and cell["status"] in ("done", "stale")
+        if "packs" in entry and shown:
+            judges = plan["datasets"][judge] | {"name": judge}
+            images = frozen_rows.tested(found["predictions"], Path(entry["packs"][1]))
+            cell["weights"] = frozen_rows.weights(found["run"], judges, plan["datasets"], images, cell["n"] or 0)
+            moved = moved_to(entry["packs"][1], judges["pack"])
         cells.append(cell)
-        if ranking.may_rank(cell) or any(test(cell) for test in tested):
-            correct[_name(cell)] = ranking.read_correct(found["predictions"], known)
+        compared = ranking.is_sound(cell) and entry["dataset"] in beside_frozen
+        if shown and (compared or ranking.may_rank(cell) or any(test(cell) for test in tested)):
+            correct[_name(cell)] = ranking.read_correct(found["predictions"], known, moved)
     entries = ranking.entries(cells, correct, confidence)
     counts = {name: dataset["manifest"].get("count") for name, dataset in datasets.items()}
     divided = folds.together(cells, correct, counts, confidence)
@@ -131,7 +140,9 @@ def _cell(entry: dict, found: dict, plan: dict, confidence: float) -> dict:
         "penalty": linear.get("penalty") if shown else None,
         "knn": _neighbours(found["knn"]) if shown else {},
         "health": found["health"] if shown else {},
-        "cost": _cost(ledger) if shown else _cost({}),
+        "cost": _cost(ledger, "packs" in entry) if shown else _cost({}),
+        "weights": None,
+        "speed": frozen_rows.read_speed(entry.get("speed")),
         "made": {key: ledger.get(key) for key in _MADE_KEYS},
         "run": {key: found["run"].get(key) for key in _RUN_KEYS},
         "curve": found["curve"],
@@ -164,14 +175,15 @@ def _neighbours(knn: dict) -> dict:
     return {k: v for k, v in knn.items() if k.isdigit() and isinstance(v, dict)}
 
 
-def _cost(ledger: dict) -> dict:
-    """Minutes, gigabytes and throughput. On a CPU the memory is the process's resident set, and is called so."""
+def _cost(ledger: dict, frozen: bool = False) -> dict:
+    """Minutes of pretraining, which a ``frozen`` row needs none of, gigabytes and throughput. On a CPU the memory is
+    the process's resident set, and is called so."""
     seconds = {k: v for k, v in (ledger.get("seconds") or {}).items() if isinstance(v, int | float)}
     memory = ledger.get("peak_memory") or {}
     on_gpu = bool(memory.get("allocated_bytes"))
     peak = memory.get("allocated_bytes") if on_gpu else memory.get("rss_bytes")
     return {
-        "minutes": seconds["total"] / 60 if seconds.get("total") is not None else None,
+        "minutes": 0.0 if frozen else seconds["total"] / 60 if seconds.get("total") is not None else None,
         "peak_gb": peak / 1e9 if peak else None,
         "memory": ("GPU" if on_gpu else "RSS") if peak else None,
         "images_per_second": ledger.get("images_per_second"),

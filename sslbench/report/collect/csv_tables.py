@@ -16,6 +16,7 @@ _HEALTH = ("verdict", "channel_std", "effective_rank", "rank_share", "features")
 _COST = ("minutes", "peak_gb", "memory", "images_per_second", "energy_joules")
 _MADE = ("device", "threads", "commit", "clean")
 _SPREAD = ("sd", "sd_seeds", "sd_pictures")
+_FROZEN = ("difference", "low", "high")
 _BEHIND = ("difference", "low", "high", "p", "adjusted", "discordant")
 
 
@@ -36,6 +37,7 @@ def _cell(cell: dict, entries: dict, report: dict) -> dict:
     row |= {"test_pictures": cell["n"], "classes": cell["classes"]}
     row |= _neighbours(cell["knn"]) | {key: cell["health"].get(key) for key in _HEALTH} | downstream.columns(cell)
     row |= {"rank_in_column": entry.get("column_rank"), "rank_in_dataset": entry.get("dataset_rank")}
+    row |= _beside_frozen(entry, report) | _of_weights(cell, report) | _inference(cell, report)
     row |= {key: cell["cost"].get(key) for key in _COST}
     row |= {f"seconds_{key}": value for key, value in sorted(cell["cost"]["seconds"].items())}
     for columns in studies.asked(report, "cell_columns"):
@@ -66,11 +68,48 @@ def entries(report: dict) -> list[dict]:
             "best_transform": (behind.get("name") or [None] * 3)[2],
         }
         row |= {f"behind_{key}": behind.get(key) for key in _BEHIND}
+        against = entry.get("against_frozen") or {}
+        row |= _beside_frozen(entry, report)
+        if has_frozen(report):
+            row |= {f"frozen_{key}": against.get(key) for key in ("p", "adjusted")}
+            row |= {"best_frozen": (against.get("name") or [None] * 2)[1]}
+        row |= _of_weights(entry, report) | _inference(entry, report)
         row |= {key: entry[key] for key in ("minutes", "peak_gb", "memory")}
         for columns in studies.asked(report, "entry_columns"):
             row |= columns(entry)
         rows.append(row)
     return rows
+
+
+def has_frozen(report: dict) -> bool:
+    """Whether the page has rows of pretrained backbones, and so the columns that are about them."""
+    return any(entry.get("weights") for entry in report["entries"])
+
+
+def _beside_frozen(entry: dict, report: dict) -> dict:
+    """The paired difference to the dataset's best frozen backbone."""
+    against = entry.get("against_frozen") or {}
+    keys = _FROZEN if has_frozen(report) else ()
+    return {f"frozen_{key}": against.get(key) for key in keys}
+
+
+def _of_weights(of: dict, report: dict) -> dict:
+    """What a cell's or an entry's weights have seen of its test images, and their licence."""
+    weights = of.get("weights") or {}
+    if not has_frozen(report):
+        return {}
+    return {
+        "seen_level": weights.get("level"),
+        "has_seen": weights.get("has_seen"),
+        "licence": (weights.get("licence") or {}).get("title"),
+    }
+
+
+def _inference(of: dict, report: dict) -> dict:
+    """Milliseconds an image, by batch."""
+    batches = dict.fromkeys(batch for cell in report["cells"] for batch in (cell.get("speed") or {}).get("batches", ()))
+    measured = (of.get("speed") or {}).get("batches", {})
+    return {f"inference_ms_batch{batch}": (measured.get(batch) or {}).get("ms") for batch in batches}
 
 
 def text(rows: list[dict]) -> str:

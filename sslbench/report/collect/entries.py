@@ -19,17 +19,31 @@ Name = tuple[str, str, str, int]  # dataset, model, transform, seed
 
 
 def may_rank(cell: dict) -> bool:
-    """Whether a cell's accuracy counts in a ranking: in the grid, current, and with features that carry something."""
+    """Whether a cell's accuracy counts in a ranking: in the grid, sound, and of no weights that saw the test images."""
+    return is_sound(cell) and cell["kind"] == "grid" and (cell.get("weights") or {}).get("ranked", True)
+
+
+def is_sound(cell: dict) -> bool:
+    """Whether a cell's accuracy may be compared: current, and with features that carry something."""
     sound = cell["status"] == "done" and cell["health"].get("verdict") != "collapsed"
-    return sound and cell["kind"] == "grid" and cell["top1"]["value"] is not None
+    return sound and cell["top1"]["value"] is not None
 
 
-def read_correct(predictions: Path, known: dict[bytes, pandas.MultiIndex] | None = None) -> pandas.Series:
+def read_correct(
+    predictions: Path, known: dict[bytes, pandas.MultiIndex] | None = None, moved: numpy.ndarray | None = None
+) -> pandas.Series:
     """Per test picture (index and label), whether the first guess is right, in ascending order.
 
     ``known``: pictures read so far; cells that were tested on the same hold one list of them, not one each.
+    ``moved``: the position in the dataset's pack of each image of the cell's own (frozen_rows.positions); what has
+    none gets a negative index, so that it is no other's image.
     """
-    table = pandas.read_parquet(predictions, columns=["index", "label", "top1"]).sort_values(["index", "label"])
+    table = pandas.read_parquet(predictions, columns=["index", "label", "top1"])
+    if moved is not None:
+        at = table["index"].to_numpy()
+        found = numpy.append(moved, -1)[numpy.minimum(at, len(moved))]
+        table["index"] = numpy.where(found < 0, -1 - at, found)
+    table = table.sort_values(["index", "label"])
     known = {} if known is None else known
     named = hashlib.sha256(table[["index", "label"]].to_numpy(numpy.int64).tobytes()).digest()
     if named not in known:
@@ -58,7 +72,11 @@ def entries(cells: list[dict], correct: dict[Name, pandas.Series], confidence: f
         parts = variance_components.split(right, confidence)
         found[name]["spread"] = {key: getattr(parts, key) for key in ("sd", "sd_seeds", "sd_pictures", "low", "high")}
     for dataset in dict.fromkeys(name[0] for name in found):
-        rights = _on_same_pictures({name: pictures for name, pictures in sets.items() if name[0] == dataset})
+        ranked = {name: pictures for name, pictures in sets.items() if name[0] == dataset}
+        rights = _on_same_pictures(ranked)
+        _against_frozen(
+            found, {name: groups[name] for name in found if name[0] == dataset}, correct, rights, confidence
+        )
         if not rights:
             continue
         pairs = ranking.all_pairs(rights, confidence)
@@ -117,6 +135,9 @@ def _entry(name: tuple[str, str, str], cells: list[dict], confidence: float) -> 
         "energy_joules": mean([c["cost"].get("energy_joules") for c in measured]),
         "devices": sorted({str(c["made"]["device"]) for c in measured if c["made"]["device"]}),
         **_pooling(used),
+        "weights": next((c["weights"] for c in used if c.get("weights")), None),
+        "parameters": next((p for c in used if (p := (c.get("run") or {}).get("parameters"))), None),
+        "speed": next((c["speed"] for c in cells if c.get("speed")), None),
         "column_rank": None,
         "column_tied": None,
         "column_of": 0,
@@ -128,6 +149,9 @@ def _entry(name: tuple[str, str, str], cells: list[dict], confidence: float) -> 
         "dataset_bars": [],
         "spread": None,
         "behind": None,
+        "best_frozen": False,
+        "against_frozen": None,
+        "other_images": False,
         "detectable": None,
     }
 
@@ -197,6 +221,41 @@ def _against_best(found: dict, pairs: ranking.Pairs, confidence: float) -> None:
             pair = pairs.between(name, best)
             told = {key: getattr(pair, key) for key in ("difference", "low", "high", "p", "adjusted", "discordant")}
             found[name]["behind"] = {"name": list(best), **told}
+
+
+def _against_frozen(found: dict, groups: dict, correct: dict, rights: dict, confidence: float) -> None:
+    """Each entry's paired difference to the dataset's best frozen backbone whose weights have not seen its test images.
+
+    Nothing where there is none. A frozen backbone has no seeds: its one row stands beside each of an entry's.
+    ``adjusted``: Holm's over the entries, times the number of backbones among which the best was chosen by these
+    figures.
+    """
+    if not any(found[name]["weights"] for name in groups):
+        return
+    sets = {name: right_of(cells, correct) for name, cells in groups.items() if _is_measured(cells, correct)}
+    # Those that are ranked decide which images count; where none is, most do.
+    same = _on_same_pictures({name: sets[name] for name in rights} or sets)
+    kept = {sets[name][0] for name in same}
+    sound = {name: right for name, (digest, right) in sets.items() if digest in kept}
+    for name in sets.keys() - sound.keys():
+        found[name]["other_images"] = True
+    backbones = [name for name in sound if (found[name]["weights"] or {}).get("ranked")]
+    if not backbones:
+        return
+    best = min(backbones, key=lambda name: (-sound[name].mean(), name))
+    found[best]["best_frozen"] = True
+    others = [name for name in sound if name != best]
+    told = [paired.compare(sound[name], sound[best].repeat(len(sound[name]), 0), confidence) for name in others]
+    adjusted = numpy.minimum(paired.holm([one.p for one in told]) * len(backbones), 1.0)
+    for name, one, p in zip(others, told, adjusted, strict=True):
+        found[name]["against_frozen"] = {"name": list(best), **one._asdict(), "adjusted": float(p)}
+
+
+def _is_measured(cells: list[dict], correct: dict) -> bool:
+    """Whether what is current of an entry is sound throughout, and its predictions are there."""
+    done = [c for c in cells if c["status"] == "done" and c["top1"]["value"] is not None]
+    names = [(c["dataset"], c["model"], c["transform"], c["seed"]) for c in cells]
+    return bool(done) and all(map(is_sound, done)) and any(len(correct.get(name, ())) for name in names)
 
 
 def _joined(shares: list[dict], confidence: float) -> dict:

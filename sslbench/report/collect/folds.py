@@ -75,6 +75,7 @@ def _pool(base: str, parts: list[dict]) -> dict:
             "status": odd["status"] if odd else "done",
             "why": f"{odd['dataset']}: {odd['why']}" if odd else "",
             "n": sum(n) or None,
+            "weights": next((w for c in parts if (w := c.get("weights")) and not w["ranked"]), parts[0].get("weights")),
             "knn": _neighbours(parts, n),
             "health": parts[0]["health"] | numbers | {"verdict": verdict, "evidence": told},
             "cost": parts[0]["cost"]

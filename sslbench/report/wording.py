@@ -22,6 +22,8 @@ class Labels:
             if "@" in name and name.partition("@")[2] != judge  # of folds; dump@birds is one that is judged on birds
         }
         self._judges = {name: judge for name, judge in judges.items() if judge != name}
+        if report["models"] and all(model.get("method") == "pretrained" for model in report["models"].values()):
+            self._models = {name: label.removesuffix(", frozen") for name, label in self._models.items()}
         repeated = [label for label in self._models.values() if list(self._models.values()).count(label) > 1]
         for name, label in self._models.items():
             if label in repeated:
@@ -135,9 +137,13 @@ def difference(value: float) -> str:
 
 
 def minutes(value: float | None) -> str:
-    if value is None:
+    if not value:
         return ""
     return f"{value:.1f} min" if value >= 9.95 else f"{value:.2f} min"
+
+
+def milliseconds(value: float) -> str:
+    return f"{value:,.0f} ms" if value >= 9.95 else f"{value:.2g} ms"
 
 
 def gigabytes(value: float | None, memory: str | None) -> str:

@@ -148,9 +148,7 @@ def test_no_point_of_the_pareto_line_is_beaten_in_both() -> None:
     ]
     line = accuracy_vs_cost.pareto(points)
     healthy = [p for p in points if not p.collapsed]
-    beaten = {
-        p.name for p in healthy if any(q.minutes <= p.minutes and q.accuracy >= p.accuracy and q != p for q in healthy)
-    }
+    beaten = {p.name for p in healthy if any(q.cost <= p.cost and q.accuracy >= p.accuracy and q != p for q in healthy)}
     assert {p.name for p in line} == {p.name for p in healthy} - beaten
 
 
@@ -160,12 +158,12 @@ def test_no_name_on_the_line_hides_a_mark_or_another_name() -> None:
         accuracy_vs_cost.Point(float(x), float(y), f"model {i} with a name")
         for i, (x, y) in enumerate(rng.random((60, 2)) + 0.5)
     ]
-    x, y = scales.cost([p.minutes for p in points]), scales.linear([p.accuracy for p in points], 5)
+    x, y = scales.cost([p.cost for p in points]), scales.linear([p.accuracy for p in points], 5)
     sides = accuracy_vs_cost.placed(points, accuracy_vs_cost.pareto(points), x, y)
     boxes = []
     for point, side in sides.items():
         px, py = (
-            x.place(point.minutes) * accuracy_vs_cost.WIDTH,
+            x.place(point.cost) * accuracy_vs_cost.WIDTH,
             (1 - y.place(point.accuracy)) * accuracy_vs_cost.HEIGHT,
         )
         length = 6 * len(point.name)
@@ -177,7 +175,7 @@ def test_no_name_on_the_line_hides_a_mark_or_another_name() -> None:
         assert b <= c or d <= a or abs(h - k) >= 12
     for other in points:
         px, py = (
-            x.place(other.minutes) * accuracy_vs_cost.WIDTH,
+            x.place(other.cost) * accuracy_vs_cost.WIDTH,
             (1 - y.place(other.accuracy)) * accuracy_vs_cost.HEIGHT,
         )
         assert not any(a < px < b and abs(h - py) < 6 for a, b, h in boxes)

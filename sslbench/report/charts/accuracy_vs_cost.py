@@ -1,4 +1,5 @@
-"""Accuracy against minutes, with the line of those that nothing beats in both."""
+"""Accuracy against minutes of training, or where nothing is trained against the time of an image, with the line of
+those that nothing beats in both."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +9,8 @@ import altair as alt
 from sslbench.report.blocks import Block
 from sslbench.report.charts import common as parts
 from sslbench.report.charts import scales, vega
-from sslbench.report.wording import Labels, accuracy, interval, listed, minutes
+from sslbench.report.sections import frozen
+from sslbench.report.wording import Labels, accuracy, interval, listed, milliseconds, minutes
 
 WIDTH, HEIGHT = 660, 320  # px of the plot
 # Nothing stands above and left of a point of the line; so a name does, or else above and right.
@@ -17,30 +19,36 @@ _SIDES = {"nw": ("right", -7, -9), "ne": ("left", 7, -9)}
 
 @dataclass(frozen=True)
 class Point:
-    minutes: float
+    cost: float  # minutes or milliseconds
     accuracy: float
     name: str
     collapsed: bool = False
 
 
 def cost_chart(report: dict, dataset: str, labels: Labels) -> tuple[Block, ...]:
-    """Nothing below two entries with an accuracy and minutes."""
-    timed = [e for e in parts.grid_entries(report, dataset) if (e["minutes"] or 0) > 0]
+    """Nothing below two entries with an accuracy and a cost. The best frozen backbone costs no training, and so is a
+    level line."""
+    grid = parts.grid_entries(report, dataset)
+    untrained = frozen.nothing_trained(report, grid)
+    spent, told_cost = (frozen.alone, milliseconds) if untrained else (lambda e: e["minutes"], minutes)
+    timed = [e for e in grid if (spent(e) or 0) > 0]
     if len(timed) < 2:
         return ()
     transforms, named = parts.order(timed, 2), parts.naming(timed, labels)
     families = list(dict.fromkeys(e["family"] for e in timed))
     by_transform = len(transforms) > 1
-    points = [Point(e["minutes"], e["top1"]["value"], named(e), bool(e["collapsed"])) for e in timed]
+    points = [Point(spent(e), e["top1"]["value"], named(e), bool(e["collapsed"])) for e in timed]
     line = pareto(points)
-    x = scales.cost([p.minutes for p in points])
-    y = scales.linear([bound for e in timed for bound in (e["top1"]["low"], e["top1"]["high"])], 5)
+    level = _level(report, dataset, labels)
+    x = scales.cost([p.cost for p in points])
+    bounds = [bound for e in timed for bound in (e["top1"]["low"], e["top1"]["high"])]
+    y = scales.linear([*bounds, *(row["level"] for row in level)], 5)
     sides = placed(points, line, x, y)
     rows = [
         {
             "name": point.name,
             "series": entry["name"][2] if by_transform else entry["family"],
-            "min": point.minutes,
+            "ms" if untrained else "min": point.cost,
             "top1": point.accuracy,
             "low": entry["top1"]["low"],
             "high": entry["top1"]["high"],
@@ -51,23 +59,34 @@ def cost_chart(report: dict, dataset: str, labels: Labels) -> tuple[Block, ...]:
         | ({"side": sides[point]} if point in sides else {})
         for entry, point in zip(timed, points, strict=True)
     ]
-    chart = _chart(
-        transforms if by_transform else families, x, y, set(sides.values()), any(p.collapsed for p in points)
-    )
-    told = listed([f"{p.name} ({accuracy(p.accuracy)}, {minutes(p.minutes)})" for p in line], most=8)
+    series, collapsed = transforms if by_transform else families, any(p.collapsed for p in points)
+    chart = _chart(series, x, y, set(sides.values()), collapsed, untrained, bool(level))
+    rows += level
+    told = listed([f"{p.name} ({accuracy(p.accuracy)}, {told_cost(p.cost)})" for p in line], most=8)
     devices = sorted({device for e in timed for device in e["devices"]})
     words = f"No other run is both faster and more accurate than: {told}. " if line else ""
     words += "The line does not speak of ties; bars are intervals."
-    words += " Collapsed runs are crosses." if any(p.collapsed for p in points) else ""
-    words += f" Minutes come from different hardware: {listed(devices)}." if len(devices) > 1 else ""
-    caption = f"{labels.dataset(dataset)}: top-1 accuracy against minutes of training."
+    words += " Collapsed runs are crosses." if collapsed else ""
+    words += "".join(f" The level line is {row['name']} ({accuracy(row['level'])})." for row in level)
+    words += f" Minutes come from different hardware: {listed(devices)}." if len(devices) > 1 and not untrained else ""
+    against = "milliseconds for one image" if untrained else "minutes of training"
+    caption = f"{labels.dataset(dataset)}: top-1 accuracy against {against}."
     return (vega.figure(chart, rows, caption, words, ("cost", dataset), fluid=True),)
 
 
+def _level(report: dict, dataset: str, labels: Labels) -> list[dict]:
+    """The best frozen backbone beside trained entries, [] where there is none."""
+    return [
+        {"level": e["top1"]["value"], "name": f"{frozen.plain(e, labels)}, the best frozen backbone"}
+        for e in report["entries"]
+        if e["name"][0] == dataset and e.get("best_frozen") and e["kind"] != "grid"
+    ]
+
+
 def pareto(points: Sequence[Point]) -> list[Point]:
-    """The points that no other beats in both minutes (lower) and accuracy (higher), by minutes; none collapsed."""
+    """The points that no other beats in both cost (lower) and accuracy (higher), by cost; none collapsed."""
     line: list[Point] = []
-    for point in sorted((p for p in points if not p.collapsed), key=lambda p: (p.minutes, -p.accuracy, p.name)):
+    for point in sorted((p for p in points if not p.collapsed), key=lambda p: (p.cost, -p.accuracy, p.name)):
         if not line or point.accuracy > line[-1].accuracy:
             line.append(point)
     return line
@@ -75,7 +94,7 @@ def pareto(points: Sequence[Point]) -> list[Point]:
 
 def placed(points: Sequence[Point], line: Sequence[Point], x: scales.Axis, y: scales.Axis) -> dict[Point, str]:
     """On which side of its mark a name of the line stands, the best first; one that finds no room is left out."""
-    marks = {p: (x.place(p.minutes) * WIDTH, HEIGHT - y.place(p.accuracy) * HEIGHT) for p in points}
+    marks = {p: (x.place(p.cost) * WIDTH, HEIGHT - y.place(p.accuracy) * HEIGHT) for p in points}
     taken = [(px - 5, py - 5, px + 5, py + 5) for px, py in marks.values()]
     found = {}
     for point in reversed(line):
@@ -92,11 +111,14 @@ def placed(points: Sequence[Point], line: Sequence[Point], x: scales.Axis, y: sc
     return found
 
 
-def _chart(series: list[str], x: scales.Axis, y: scales.Axis, sides: set[str], collapsed: bool) -> alt.LayerChart:
+def _chart(
+    series: list[str], x: scales.Axis, y: scales.Axis, sides: set[str], collapsed: bool, untrained: bool, level: bool
+) -> alt.LayerChart:
     key, pick = parts.legend(series, WIDTH, offset=28), parts.picked("series")
+    title = "milliseconds for one image" if untrained else "minutes of training"
     across = alt.X(
-        "min:Q",
-        title="minutes of training" + (", logarithmic" if x.logarithmic else ""),
+        "ms:Q" if untrained else "min:Q",
+        title=title + (", logarithmic" if x.logarithmic else ""),
         scale=_scale(x),
         axis=alt.Axis(values=list(x.ticks), format=f",.{scales.digits(x.ticks)}f", grid=False),
     )
@@ -106,7 +128,8 @@ def _chart(series: list[str], x: scales.Axis, y: scales.Axis, sides: set[str], c
     faded = alt.condition(pick, alt.value(1), alt.value(0.12))
     base = alt.Chart().encode(x=across)
     sound, gone = "!datum.collapsed", "datum.collapsed"
-    hints = parts.hints(name="model", series="series", top1="top-1|.3f", range="interval", min="minutes|,.2f")
+    hints = parts.hints(name="model", series="series", top1="top-1|.3f", range="interval")
+    hints += parts.hints(**({"ms": "ms an image|,.1f"} if untrained else {"min": "minutes|,.2f"}))
     layers = [
         base.mark_line(stroke=vega.colour("ink"), strokeDash=[4, 3], strokeWidth=1.2, opacity=0.6)
         .transform_filter("datum.best")
@@ -129,6 +152,12 @@ def _chart(series: list[str], x: scales.Axis, y: scales.Axis, sides: set[str], c
             named = base.mark_text(**text, **more).transform_filter(f"datum.side=='{side}'")
             layers.append(named.encode(y=height, text="name:N").properties(name=f"label-{side}-{len(more)}"))
     layers[2] = layers[2].properties(name="marks").add_params(pick)
+    if level:
+        only = alt.Chart().transform_filter("isValid(datum.level)")
+        at = alt.Y("level:Q", scale=_scale(y))
+        layers.append(only.mark_rule(stroke=vega.colour("accent"), strokeWidth=1.4).encode(y=at))
+        text = {"align": "right", "dx": -4, "dy": -7, "fontWeight": 600}
+        layers.append(only.mark_text(**text).encode(y=at, x=alt.value(WIDTH), text="name:N"))
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
 
 

@@ -186,7 +186,7 @@ def _cost(ledger: dict, frozen: bool = False) -> dict:
         "minutes": 0.0 if frozen else seconds["total"] / 60 if seconds.get("total") is not None else None,
         "peak_gb": peak / 1e9 if peak else None,
         "memory": ("GPU" if on_gpu else "RSS") if peak else None,
-        "images_per_second": ledger.get("images_per_second"),
+        "images_per_second": None if frozen else ledger.get("images_per_second"),  # of training
         "energy_joules": ledger.get("energy_joules"),
         "seconds": seconds,
     }

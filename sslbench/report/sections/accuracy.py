@@ -2,6 +2,7 @@
 
 from sslbench.report import families, studies
 from sslbench.report.blocks import Block, Cell, Column, Paragraph, Row, Span, Table, Text
+from sslbench.report.sections import frozen
 from sslbench.report.wording import ABSENT, Labels, accuracy, cost, counted, interval, share_of
 
 MANY_TRANSFORMS = 8  # above this a table with one column for each is no longer read across
@@ -32,6 +33,8 @@ def accuracy_tables(report: dict, dataset: str, labels: Labels) -> tuple[Block, 
     entries, grid = of_dataset(report, dataset)
     if not any(e["probed"] for e in entries.values()):
         return ()  # nothing is labelled there
+    if frozen.nothing_trained(report, list(entries.values())):
+        return ()  # all of it is in the leaderboard
     transforms = list(dict.fromkeys(t for _, t in grid))
     models = list(dict.fromkeys(m for m, _ in grid))
     if len(transforms) > MANY_TRANSFORMS:
@@ -169,6 +172,7 @@ def _marks(entry: dict) -> list[Text]:
         marks.append(Span(f"rank {entry['column_rank']}" + (f", {tied} tied" if tied > 1 else ""), "tie"))
     if suspicious(entry):
         marks.append(Span("suspicious", "suspicious"))
+    marks += frozen.marks(entry)
     for state in ("stale", "missing", "failed", "set aside"):
         count = entry["states"].get(state, 0)
         if count:
@@ -192,6 +196,7 @@ def _why(entry: dict, notes: Notes, protocol: dict | None = None) -> tuple[int, 
     numbers = []
     if entry["why"] and {"failed", "set aside", "stale"} & entry["states"].keys():
         numbers.append(notes.number(entry["why"]))
+    numbers += map(notes.number, frozen.why(entry))
     for one in entry["protocols"] if protocol else ():
         told = {key: "none" if value == "" else value for key, value in one.items() if value != protocol[key]}
         if other := ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in told.items()):
@@ -217,7 +222,8 @@ def _references(
             # One value that belongs to no column: it spans them all.
             lines = [_reference_line(mine[t], metrics, t) for t in outside]
             width = max(len(transforms) * len(metrics), 1)
-            cells.append(Cell(tuple(line for group in lines for line in group), across=width))
+            numbers = [notes.number(text) for t in outside for text in frozen.why(mine[t])]
+            cells.append(Cell(tuple(line for group in lines for line in group), across=width, notes=tuple(numbers)))
         else:
             cells += [_figure(mine.get(t), metric, notes, protocol) for t in transforms for metric in metrics]
         rows.append(Row(tuple(cells), "reference"))

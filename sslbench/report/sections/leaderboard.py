@@ -7,6 +7,7 @@ from collections import Counter
 
 from sslbench.report import families, studies, truncate
 from sslbench.report.blocks import Block, Cell, Column, Paragraph, Part, Row, Span, Table, Text
+from sslbench.report.sections import frozen
 from sslbench.report.sections.accuracy import Notes, collapsed, pooling, suspicious
 from sslbench.report.wording import ABSENT, Labels, accuracy, counted, interval, listed, share_of
 from sslbench.stats import multi_dataset as datasets_together
@@ -23,7 +24,9 @@ def leaderboard(report: dict, labels: Labels) -> tuple[Block, ...]:
         return ()
     axes, notes = _axes(entries), Notes()
     more = [figure for columns in studies.asked(report, "leaderboard") for figure in columns()]
+    untrained = frozen.nothing_trained(report, entries)
     shown = [part for part in (*_FIGURES, *more, _FAMILY) if part.wanted(entries)]
+    shown = [part for part in shown if part.title not in (_OF_TRAINING if untrained else _OF_WEIGHTS)]
     columns = [Column("Model", "text", choice=True), *(part.column(axes, entries) for part in shown)]
     rows = []
     for entry in entries:
@@ -34,7 +37,8 @@ def leaderboard(report: dict, labels: Labels) -> tuple[Block, ...]:
     caption = f"{counted(len(entries), 'entry', 'entries')} on {listed([labels.dataset(n) for n in names])}"
     table = Table(caption, tuple(columns), tuple(rows), tuple(notes.texts), board=True)
     models = " ".join(filter(None, (_small_views(report), _presets(report))))
-    return Paragraph(_about(report, entries), "faint"), *[Paragraph(models, "faint")] * bool(models), table
+    about = Paragraph(_about(report, entries) + frozen.captions(entries, labels), "faint")
+    return about, *[Paragraph(models, "faint")] * bool(models), table, *frozen.seen(report, labels)
 
 
 def _presets(report: dict) -> str:
@@ -128,6 +132,10 @@ def over_all(found: datasets_together.Across, left_out: int, level: float) -> st
 
 # A column of which nothing is known anywhere is left out; those without a line here always stand.
 _KNOWN = {
+    "Transform": lambda e: e["name"][2] != "none",
+    "To best frozen": lambda e: e.get("against_frozen"),
+    "Inference": lambda e: e.get("speed"),
+    "Licence": lambda e: e.get("weights"),
     "Top-5": lambda e: e["top5"]["value"] is not None,
     "kNN": lambda e: e["knn"],
     "Images/s": lambda e: e.get("images_per_second") is not None,
@@ -145,6 +153,8 @@ class Figure:
         self._known = known or _KNOWN.get(title)  # what an entry has where anything is known of it
 
     def wanted(self, entries: list[dict]) -> bool:
+        if self.title == "Parameters":
+            return frozen.differ(entries)
         if self.title == "Dataset":
             return len({e["name"][0] for e in entries}) > 1
         return self._known is None or any(self._known(entry) for entry in entries)
@@ -209,7 +219,8 @@ def _minutes(entry: dict, report: dict, labels: Labels, notes: Notes, _: object)
     if value is None:
         return Cell((ABSENT,), "absent")
     numbers = (notes.number(f"Ran on {listed(entry['devices'])}."),) if _several_devices(report) else ()
-    return Cell((f"{value:.1f}" if value >= 9.95 else f"{value:.2f}",), notes=numbers, order=value)
+    told = "0" if not value else f"{value:.1f}" if value >= 9.95 else f"{value:.2f}"
+    return Cell((told,), notes=numbers, order=value)
 
 
 def _speed(entry: dict, *_: object) -> Cell:
@@ -239,6 +250,8 @@ def _state(entry: dict, report: dict, labels: Labels, notes: Notes, _: object) -
             numbers.append(notes.number(f"Called {word}: {'; '.join(dict.fromkeys(entry['evidence']))}."))
     elif entry["kind"] == "grid" and entry["top1"]["value"] is not None:
         lines.append(Span("healthy", "healthy"))
+    lines += frozen.marks(entry)
+    numbers += map(notes.number, frozen.why(entry))
     for state, count in entry["states"].items():
         word, kind = _FRESH[state]
         lines.append(Span(word if len(entry["states"]) == 1 else f"{count} of {len(entry['seeds'])} {word}", kind))
@@ -253,14 +266,20 @@ _FIGURES = (
     Figure("Rank", _rank, hint="possible"),
     Figure("Top-1", _top1),
     Figure("Interval", _interval, "text"),
+    Figure("To best frozen", frozen.against, hint="paired"),
     Figure("Top-5", _top5, spare=True),
     Figure("kNN", _knn, hint="top-1"),
+    Figure("Inference", frozen.inference, hint="an image"),
+    Figure("Parameters", frozen.parameters, hint="millions", spare=True),
     Figure("Minutes", _minutes, hint="pretraining"),
     Figure("Images/s", _speed, spare=True),
     Figure("Peak GB", _memory, spare=True),
     Figure("Energy", _energy, hint="kJ", spare=True),
+    Figure("Licence", frozen.licence, "text", spare=True),
     Figure("State", _state, "text", hint="health, freshness"),
 )  # fmt: skip
+_OF_TRAINING = ("Minutes", "Images/s", "Peak GB", "Energy", "Family")  # say nothing where nothing was trained
+_OF_WEIGHTS = ("Licence",)  # where something was, the table of what weights have seen has it
 _FAMILY = Figure("Family", lambda e, report, *_: families.cell(report, e["name"][1]), "text", choice=True, spare=True)
 
 

@@ -111,7 +111,7 @@ def _facts(report: dict, shown: list[dict]) -> tuple[tuple[str, str], ...]:
     if energy:
         facts.append(("Energy", f"{sum(energy) / 3.6e6:.2f} kWh over {counted(len(energy), 'cell')}"))
     spent = [c["cost"]["minutes"] for c in shown if c["cost"]["minutes"] is not None]
-    if spent:
+    if any(spent):
         facts.append(("Time", f"{sum(spent) / 60:.2f} hours over {counted(len(spent), 'cell')}"))
     return tuple((name, value) for name, value in facts if value)
 

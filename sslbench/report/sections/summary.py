@@ -10,7 +10,7 @@ from statistics import median
 from sslbench.report import truncate
 from sslbench.report.blocks import Block, Paragraph, Span, Text, Verdict, spans
 from sslbench.report.protocols import network
-from sslbench.report.sections import leaks
+from sslbench.report.sections import frozen, leaks
 from sslbench.report.wording import Labels, accuracy, counted, interval, listed, points, share_of
 
 _LEFT = {"stale": "not today's", "missing": "not run yet", "failed": "failed", "set aside": "set aside"}
@@ -28,7 +28,11 @@ def _extent(report: dict) -> Text:
     cells = [c for c in report["cells"] if c["kind"] == "grid"]
     states = [c["status"] for c in cells]
     done = states.count("done")
-    if done == len(cells):
+    untrained = frozen.nothing_trained(report, report["entries"])
+    if done == len(cells) and untrained:
+        count = len({c["model"] for c in cells})
+        text = f"{counted(count, 'frozen backbone')}, judged as downloaded; nothing was trained on these images."
+    elif done == len(cells):
         text = (
             f"All {counted(len(cells), 'cell')} of the grid are finished and current."
             if len(cells) != 1
@@ -57,10 +61,16 @@ def _dataset(report: dict, name: str, labels: Labels) -> Verdict:
         aside = next((e["why"] for e in entries if "set aside" in e["states"]), "")
         return Verdict(labels.dataset(name), "Nothing to rank yet.", (*[f"Set aside: {aside}"] * bool(aside), *beside))
     best = sorted((e for e in ranked if e["dataset_rank"] == 1), key=lambda e: (-e["top1"]["value"], e["name"]))
-    details: list[Text] = [*leaks.caveats(report, name, labels)]
+    here = [e for e in report["entries"] if e["name"][0] == name]
+    details: list[Text] = [*leaks.caveats(report, name, labels), *frozen.details(here, labels)]
     details += [_power(report, name, len(ranked), best[0]["n"]), _floor(report, name, labels)]
     details += [_below_start(report, name, ranked, labels), *beside]
-    advice = _advice(ranked, best, labels)
+    untrained = frozen.nothing_trained(report, entries)
+    advice = _of_backbones(ranked, best, labels) if untrained else _advice(ranked, best, labels)
+    if not untrained:
+        told, pays = frozen.compared(report, here, ranked, labels)
+        if told:
+            advice = (*spans(advice), f"{' ' * bool(advice)}{told}") if pays else told
     if advice and report["plan"].get("note"):
         first, *rest = spans(advice)
         advice = (f"By these figures alone: {first[0].lower()}{first[1:]}", *rest)
@@ -70,21 +80,25 @@ def _dataset(report: dict, name: str, labels: Labels) -> Verdict:
 def _claim(report: dict, ranked: list[dict], best: list[dict], labels: Labels) -> Text:
     """Who is ahead, or who ties, among the ranked combinations of model and transform."""
     percent, top = f"{100 * report['confidence']:g} %", best[0]
+    noun = "backbone" if frozen.nothing_trained(report, ranked) else "combination"
     shown = f"{accuracy(top['top1']['value'])} ({interval(share_of(top))})"
     if len(ranked) == 1:
-        return f"One combination is ranked, {labels.entry(top)} at {shown}; there is nothing to compare it with."
+        return f"One {noun} is ranked, {labels.entry(top)} at {shown}; there is nothing to compare it with."
     reach = f", for {_reach(ranked)}"
     if len(best) == 1:
-        others = counted(len(ranked) - 1, "other combination")
+        others = counted(len(ranked) - 1, f"other {noun}")
         return (
             Span(labels.entry(top), "strong"),
             f" is ahead of the {others}, at {shown}; each paired difference holds at {percent}{reach}.",
         )
     share = f"all {len(best)}" if len(best) == len(ranked) else f"{len(best)} of {len(ranked)}"
-    tie = f"{share} combinations tie for the best. At {percent}{reach}, they are not significantly different from"
+    tie = f"{share} {noun}s tie for the best. At {percent}{reach}, they are not significantly different from"
     if _most(ranked, best):
         return Span("No winner", "strong"), f": {tie} the highest score, {shown} of {labels.entry(top)}."
     names = listed([labels.entry(e) for e in best], most=4)
+    if noun == "backbone":
+        tie = f" tie for the best of {len(ranked)} backbones: none is significantly different from the highest score"
+        return Span(names, "strong"), f"{tie}, {shown}."
     return Span(names, "strong"), f": {tie} the highest score, {shown}."
 
 
@@ -121,6 +135,22 @@ def _advice(ranked: list[dict], best: list[dict], labels: Labels) -> Text:
     if not others:
         return "Take ", names, "."
     return "Take ", names, f": the next, {labels.entry(others[0])}, is {_lag(others[0])} behind."
+
+
+def _of_backbones(ranked: list[dict], best: list[dict], labels: Labels) -> Text:
+    """Which backbone to download: the highest score, what it costs, and what its licence asks for."""
+    top = best[0]
+    if len(ranked) == 1:
+        return ""
+    if _most(ranked, best):
+        timed = [e for e in best if frozen.alone(e) is not None]
+        first: Text = "Choose among those that tie by other needs than the score; more test images may separate them."
+        if timed:
+            top = min(timed, key=frozen.alone)
+            first = "Take ", Span(labels.entry(top), "strong"), ", the fastest of those that tie."
+    else:
+        first = _advice(ranked, best, labels)
+    return *spans(first), frozen.cheaper(ranked, top, labels) + frozen.terms(ranked, top, labels)
 
 
 def _lag(entry: dict) -> str:
@@ -162,7 +192,10 @@ def _floor(report: dict, dataset: str, labels: Labels) -> str:
     """What the references score, so that the best figure has a floor and a ceiling."""
     told = []
     for entry in report["entries"]:
-        if entry["kind"] == "reference" and entry["name"][0] == dataset and entry["top1"]["value"] is not None:
+        counts = entry["kind"] == "reference" and not frozen.is_pretrained(
+            report, entry
+        )  # which are compared elsewhere
+        if counts and entry["name"][0] == dataset and entry["top1"]["value"] is not None:
             what = labels.model(entry["name"][1])
             what = f"supervised with {entry['name'][2]}" if entry["name"][2] != "none" else what[0].lower() + what[1:]
             told.append(f"{what} {accuracy(entry['top1']['value'])}")
@@ -209,9 +242,11 @@ def _method(report: dict, grid: list[dict]) -> tuple[Block, ...]:
         f"Accuracies are means over seeds; their {percent} intervals are for another seed and another test set. "
         "Entries that are not ranked have t intervals over their seeds alone."
         if several
-        else f"Intervals are {percent} Wilson intervals: they cover the choice of test pictures. With one seed per "
-        "cell, they do not cover the luck of a training run."
+        else f"Intervals are {percent} Wilson intervals: they cover the choice of test pictures."
     )
+    untrained = frozen.nothing_trained(report, grid)
+    if not several and not untrained:
+        text += " With one seed per cell, they do not cover the luck of a training run."
     text += _split(grid)
     ranked = Counter(e["name"][0] for e in grid if e["dataset_rank"])
     many = truncate.compared(max(ranked.values(), default=0))
@@ -219,7 +254,7 @@ def _method(report: dict, grid: list[dict]) -> tuple[Block, ...]:
     decided = (
         " Ties are decided by paired tests on the stored predictions with Holm's correction over all pairs "
         f"{compared}; stale and collapsed cells are left out. A tie is not a proof of equality. An interval of a "
-        f"difference is that pair's own.{_protocol(grid)}"
+        f"difference is that pair's own.{'' if untrained else _protocol(grid)}"
     )
     return (Paragraph(text + decided, "faint"),)
 

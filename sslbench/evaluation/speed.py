@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from sslbench.nn.backbone import Backbone
-from sslbench.runtime.files import write_json
+from sslbench.runtime.files import write_whole
+from sslbench.store.canonical_json import document
 from sslbench.training.device import computing, resolved
 
 BATCHES = (1, 32)
@@ -43,12 +44,12 @@ def speed(network: dict[str, Any], weights: Path | None, output: Path, device: s
             least = found["1"]["ms"] / 1000 * batch * (RUNS + 1) if found else 0.0
             if least < LONGEST:
                 found[str(batch)] = summary(timed(model, images, place.cuda), batch)
-        write_json(output, {"device": place.name(), "threads": threads, "batches": found})
+        write_whole(output, document({"device": place.name(), "threads": threads, "batches": found}))
 
 
 def summary(seconds: list[float], batch: int) -> dict[str, float]:
     """Median and quartiles of runs, as milliseconds an image."""
-    low, median, high = (float(q) for q in np.quantile(np.array(seconds) * 1000 / batch, (0.25, 0.5, 0.75)))
+    low, median, high = (round(float(q), 4) for q in np.quantile(np.array(seconds) * 1000 / batch, (0.25, 0.5, 0.75)))
     return {"ms": median, "low": low, "high": high, "runs": len(seconds)}
 
 

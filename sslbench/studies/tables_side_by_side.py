@@ -129,9 +129,9 @@ def _by_place(report: dict, figures: list[ledgers.Figure]) -> dict[tuple[str, st
     """Our entry for each place (dataset, model, transform) of the published tables: one that matches, else any."""
     found: dict[tuple[str, str, str], dict] = {}
     for entry in report["entries"]:
-        if entry["kind"] != "grid":
-            continue
         name, model, transform = entry["name"]
+        if entry["kind"] != "grid" or transform == "none":  # a pretrained row
+            continue
         plan, kind = report["models"][model], report["transforms"].get(transform, {"kind": transform})
         source = report["datasets"].get(name, {}).get("source")
         dataset = next((f.dataset for f in figures if source in f.dataset_sources), None)

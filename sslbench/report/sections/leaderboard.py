@@ -218,7 +218,7 @@ def _minutes(entry: dict, report: dict, labels: Labels, notes: Notes, _: object)
     value = entry["minutes"]
     if value is None:
         return Cell((ABSENT,), "absent")
-    numbers = (notes.number(f"Ran on {listed(entry['devices'])}."),) if _several_devices(report) else ()
+    numbers = (notes.number(f"Ran on {listed(entry['devices'])}."),) if value and _several_devices(report) else ()
     told = "0" if not value else f"{value:.1f}" if value >= 9.95 else f"{value:.2f}"
     return Cell((told,), notes=numbers, order=value)
 

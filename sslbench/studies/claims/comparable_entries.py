@@ -85,7 +85,7 @@ def blocks(report: dict, correct: Correct) -> list[Block]:
         entry = _entry(report, raw, correct, figures, judges)
         if entry is not None and entry.reference:
             references.append(entry)
-        elif entry is not None:
+        elif entry is not None and entry.protocol["epochs"]:  # the articles' sentences are about pretraining
             protocol = json.dumps(entry.protocol, sort_keys=True)
             grouped.setdefault((entry.name[0], protocol, entry.pictures), []).append(entry)
     found = [_block(report, entries, references) for entries in grouped.values()]

@@ -27,6 +27,7 @@ def main() -> None:
     import sslbench.evaluation.evaluate
     import sslbench.evaluation.label_free
     import sslbench.evaluation.neighbours_and_map
+    import sslbench.evaluation.speed
     import sslbench.report.collect.collect
     import sslbench.report.images.collect
     import sslbench.report.page

@@ -25,7 +25,8 @@ from tests.workflow.tiny_grid import TINY
 
 ROOT = Path(__file__).parents[3]
 STAGES = (
-    "fetch", "pack", "leaks", "pretrain", "embed", "evaluate", "labelfree", "look", "gallery", "collect", "album", "report",
+    "fetch", "pack", "leaks", "pretrain", "embed", "evaluate", "speed", "labelfree", "look",
+    "gallery", "collect", "album", "report",
 )  # fmt: skip
 ONE_CELL = TINY | {
     "grid": [{"datasets": ["drawn"], "models": ["simclr"], "transforms": ["simclr"]}],
@@ -90,6 +91,11 @@ class Jobs:
             "pretrain": ([manifest], backbone | run | {"ledger": f"{folder}/ledger.json"}, cell.settings),
             "embed": ({"manifest": manifest, **backbone}, features, embedding),
             "evaluate": (features | run, judged | {"predictions": f"{folder}/predictions.parquet"}, evaluation),
+            "speed": (
+                [],
+                [f"{data}/speed/network.json"],
+                {key: cell.settings[key] for key in ("backbone", "input_size")},
+            ),
             "labelfree": (
                 {"manifest": manifest, **backbone, "run": run["run"]},
                 [f"{folder}/labelfree.json"],
@@ -197,8 +203,8 @@ class Nursery:
 def written(folder: Path, ledger: bool = False) -> dict[str, bytes]:
     """Every file that results and reports consist of, and the data; by path, without what may differ between runs.
 
-    Left out: ledgers, logs, the store (its entry is linked from the results), the mark of a verified pack, and the
-    time that Snakemake notes in a folder that is an output.
+    Left out: ledgers, measured times, logs, the store (its entry is linked from the results), the mark of a verified
+    pack, and the time that Snakemake notes in a folder that is an output.
     """
     left_out = {"verified.json", ".snakemake_timestamp"} | (set() if ledger else {"ledger.json"})
     found = {}
@@ -206,6 +212,7 @@ def written(folder: Path, ledger: bool = False) -> dict[str, bytes]:
         inside = path.relative_to(folder)
         kept = path.suffix != ".csv" or inside.parts[0] == "results"  # reports/ holds what was published, too
         kept &= inside.parts[0] in ("data", "results", "reports") and ".store" not in inside.parts
+        kept &= inside.parts[:2] != ("data", "speed")
         if kept and path.is_file() and path.name not in left_out:
             found[str(inside)] = path.read_bytes()
     return found

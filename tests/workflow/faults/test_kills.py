@@ -21,6 +21,7 @@ pytestmark = pytest.mark.fault
 NAMES = {
     "pretrain": "train",
     "embed": "evaluate",
+    "speed": "evaluate",
     "labelfree": "evaluate",
     "look": "evaluate",
     "gallery": "report",
@@ -151,6 +152,8 @@ def test_ended_in_the_middle_of_a_write_a_stage_ends_with_the_same_bytes(undistu
     if stage == "fetch":
         made += (undisturbed.folder / "data/sources").rglob("*.tar")
     largest = max(file.stat().st_size for file in made)
+    if stage == "speed":  # what is measured has more digits at one time than at another
+        largest //= 2
     forget(nursery, stage)
     count = 0
     for place in spread(largest - 1, BYTES):

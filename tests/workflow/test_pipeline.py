@@ -122,9 +122,9 @@ def test_a_grid_that_trains_nothing_plans_no_pretraining_and_asks_for_no_gpu(pro
     planned = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.M))
     assert done.returncode == 0 and "sslbench: " not in done.stdout + done.stderr
     assert planned.keys() & {"pretrain", "embed", "labelfree"} == set()
-    assert [planned[job] for job in ("fetch", "pack", "fetch_weights", "weights", "frozen", "evaluate")] == list(
-        "112122"
-    )
+    assert [
+        planned[job] for job in ("fetch", "pack", "fetch_weights", "weights", "frozen", "speed", "evaluate")
+    ] == list("1121222")
 
 
 def test_nabirds_by_name_without_its_archive_says_how_to_get_it(project):

@@ -20,6 +20,8 @@ class Weights(Strict):
     revision: str | None = None  # of the hub's repository; null: its main branch
     sha256: str | None = None  # of the file of weights; any other is refused
     input_size: Annotated[int, Field(ge=16)] | None = None  # px, square; null: the weights' own
+    # What they were trained on, e.g. [imagenet-1k with labels]; []: nothing; null: as their tag or export says
+    seen: list[str] | None = None
 
     @field_validator("timm")
     @classmethod
@@ -62,8 +64,11 @@ class Weights(Strict):
 
     @property
     def asked(self) -> dict[str, Any]:
-        """What the weights depend on, as plain values: no path, for what is read from there is known by content."""
-        return self.model_dump(mode="json", exclude={"path"}, exclude_none=True)
+        """What the weights depend on, as plain values.
+
+        No path, for what is read from there is known by content. Nor ``seen``, which only the page and the card read.
+        """
+        return self.model_dump(mode="json", exclude={"path", "seen"}, exclude_none=True)
 
 
 def instead(backbone: str) -> str:

@@ -5,8 +5,8 @@ understood gives None: unknown. What a teacher, a tokenizer or a filter was trai
 """
 
 import re
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from sslbench import registry
 
@@ -173,9 +173,31 @@ def declared(lines: Iterable[str] | None, datasets: Iterable[str] = ()) -> Seen 
             )
         name = found[1].replace("imagenet-22k", "imagenet-21k")
         if name not in known and (guess := registry.nearest(name, list(known))):
-            raise ValueError(f"no data set is called {name!r}.{guess}")
+            raise ValueError(f"{str(line)!r}: no data set is called {name!r}.{guess}")
         seen["train" if found[2] and name not in DATA_SETS else found[3]].append(known.get(name, name))
     return Seen(tuple(seen["with"]), tuple(seen["without"]), tuple(seen["train"]))
+
+
+def lines(seen: Seen | None) -> list[str] | None:
+    """What a tag says, as ``seen:`` has it, and an export's config.json."""
+    if seen is None:
+        return None
+    return [f"{name} without labels" for name in seen.unlabelled] + [f"{name} with labels" for name in seen.labelled]
+
+
+def of_row(weights: Mapping[str, Any], asked: Mapping[str, Any], said: list[str] | None = None) -> Seen | None:
+    """What the weights of a pretrained row have seen: as the config declares, as they say themselves, or by their tag.
+
+    Args:
+        weights: of its run.json. ``seen`` is there where an export of this project says what it was trained on.
+        asked: its entry under ``weights:``, as its settings have it (``method.options``).
+        said: the entry's ``seen:``, validated.
+    """
+    stated = weights.get("seen") if said is None else said
+    if stated is not None:
+        return declared(stated, [line.partition(" ")[0] for line in stated])
+    hub = asked.get("hub", "")
+    return of_timm(asked.get("timm") or (hub if hub.startswith("timm/") else ""))
 
 
 def described(seen: Seen | None) -> str:

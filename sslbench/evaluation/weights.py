@@ -29,6 +29,7 @@ from timm.models import PretrainedCfg
 from torch import nn
 
 from sslbench.config.weights import Weights
+from sslbench.data import pretraining_data
 from sslbench.errors import UserError, about, raise_if_passing
 from sslbench.grid import pretrained
 from sslbench.nn.backbone import Backbone
@@ -41,10 +42,10 @@ INTERPOLATIONS = ("bilinear", "bicubic")
 def fetch(name: str, entry: Weights, data: Path, log: Callable[[str], None] = print) -> dict[str, Any]:
     """Make weights.json and backbone.safetensors of the weights called ``name`` in their folder below ``data``.
 
-    weights.json holds ``asked`` (the entry less its path), ``architecture``, ``options`` (of timm.create_model),
-    ``input_size`` (px), ``mean`` and ``std`` (of channels in [0, 1]), ``interpolation``, ``parameters``, ``features``,
-    ``licence`` where timm knows it, ``source``, ``sha256`` and ``size`` (bytes) of the file that was read, and
-    ``backbone_sha256``.
+    weights.json holds ``asked`` (what the entry's weights depend on), ``architecture``, ``options`` (of
+    timm.create_model), ``input_size`` (px), ``mean`` and ``std`` (of channels in [0, 1]), ``interpolation``,
+    ``parameters``, ``features``, ``licence`` where timm knows it, ``seen`` where an export of this project says what it
+    was trained on, ``source``, ``sha256`` and ``size`` (bytes) of the file that was read, and ``backbone_sha256``.
 
     Raises:
         UserError: they cannot be had, are not those of ``sha256``, or do not fit their network.
@@ -77,6 +78,7 @@ def fetch(name: str, entry: Weights, data: Path, log: Callable[[str], None] = pr
             "features": backbone.num_features,
             "timm_options": backbone.timm_options,
             "licence": published.get("license"),
+            **_stated(config),
             "source": source,
             "sha256": sha256,
             "size": file.stat().st_size,
@@ -208,6 +210,21 @@ def _read_config(config: dict) -> tuple[str, dict, dict]:
         raise UserError("config.json names no architecture: it is not one that timm writes")
     options = {key: value for key, value in config.get("model_args", {}).items() if key not in OF_THE_SIZE}
     return config["architecture"].partition(".")[0], options, published
+
+
+def _stated(config: dict) -> dict:
+    """``seen``, where an export of this project says what it was trained on."""
+    own = config.get("sslbench")
+    seen = own.get("seen") if isinstance(own, dict) else None
+    if seen is None:
+        return {}
+    if not isinstance(seen, list) or not all(isinstance(line, str) for line in seen):
+        raise UserError("config.json: sslbench.seen is not a list of lines; export the folder anew")
+    try:
+        pretraining_data.declared(seen, [line.partition(" ")[0] for line in seen])
+    except ValueError as error:
+        raise UserError(f"config.json: sslbench.seen: {error}") from error
+    return {"seen": seen}
 
 
 def _loaded(

@@ -1,6 +1,6 @@
 """The grid: the configuration expanded into datasets, models, transforms and the cells that cross them. No torch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from sslbench.config.composition import places
 from sslbench.config.models import Config, Training
 from sslbench.config.plain_values import require_plain
 from sslbench.config.validation import filled, require_known, unknown, validated
+from sslbench.data.pretraining_data import declared
 from sslbench.data.spec import DatasetSettings
 from sslbench.errors import UserError
 from sslbench.grid import pretrained, random_init
@@ -226,6 +227,8 @@ def load(raw: dict) -> Grid:
     config = validated(Grid, raw, "")
     for key in ("datasets", "models", "transforms", "weights"):
         _require_apart(key, list(getattr(config, key)))
+    for name, entry in config.weights.items():
+        _require_readable(f"weights.{name}.seen", entry.seen, config.datasets)
     config.cells()  # validates what the grid names
     for rule, job in config.compute.jobs.items():
         require_known(f"compute.jobs.{rule}.datasets", list(job.datasets), "dataset", config.datasets)
@@ -237,6 +240,14 @@ def load(raw: dict) -> Grid:
     if config.composition is not None:
         places(config.composition, config.all_transforms)
     return config
+
+
+def _require_readable(key: str, seen: list[str] | None, datasets: Iterable[str]) -> None:
+    """Raise UserError where what weights have seen cannot be read, or names nearly a data set that is known."""
+    try:
+        declared(seen, datasets)
+    except ValueError as error:
+        raise UserError(f"config: {key}: {error}") from error
 
 
 def _require_apart(key: str, names: list[str]) -> None:

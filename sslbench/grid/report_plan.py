@@ -82,7 +82,10 @@ def _used_config(plan: Plan) -> dict:
         ("transforms", plan.gallery()),
     ):
         used[key] = {name: entry for name, entry in used[key].items() if name in names}
-    used["weights"] = {name: plan.config.weights[name].asked for name in plan.config.references.pretrained}
+    used["weights"] = {
+        name: plan.config.weights[name].model_dump(mode="json", exclude={"path"}, exclude_none=True)
+        for name in plan.config.references.pretrained
+    }
     off = APART - {task for cell in plan.cells for task in downstream_tasks.tasks(plan.config, cell)}
     used["evaluation"] = {key: value for key, value in used["evaluation"].items() if key not in off}
     for entry in used["datasets"].values():
@@ -120,7 +123,7 @@ def _report_cell(plan: Plan, cell: Cell, evaluation: dict) -> dict:
         },
         "set_aside": plan.set_aside(cell),
         **_speed(plan, cell),
-    } | _own_packs(plan, cell)
+    } | _of_pretrained(plan, cell)
 
 
 def _speed(plan: Plan, cell: Cell) -> dict:
@@ -129,10 +132,13 @@ def _speed(plan: Plan, cell: Cell) -> dict:
     return {"speed": f"{plan.config.paths.data}/speed/{name}.json"} if name in plan.timed else {}
 
 
-def _own_packs(plan: Plan, cell: Cell) -> dict:
-    """Where a pretrained row's images are packed, at the size of its weights."""
-    packed = plan.config.paths.data / "packed"
-    return {"packs": [str(packed / one.pack) for one in (cell.dataset, cell.evaluated)]} if cell.model.weights else {}
+def _of_pretrained(plan: Plan, cell: Cell) -> dict:
+    """Where a pretrained row's images are packed, and what the config says that its weights have seen."""
+    if not cell.model.weights:
+        return {}
+    packed, seen = plan.config.paths.data / "packed", plan.config.weights[cell.model.weights].seen
+    packs = [str(packed / one.pack) for one in (cell.dataset, cell.evaluated)]
+    return {"packs": packs} | ({} if seen is None else {"seen": seen})
 
 
 def _sweep(plan: Plan) -> dict | None:

@@ -148,6 +148,17 @@ def test_what_a_config_declares_is_judged_as_a_tag_is() -> None:
     assert judge(declared(None), {"folder"}, ["a.jpg"]).level is Level.UNKNOWN
 
 
+def test_of_a_row_the_config_has_the_first_word_then_an_export_then_the_tag() -> None:
+    tag, export = {"timm": "resnet50.a1_in1k"}, {"seen": ["shapez train without labels"]}
+    of_row = pretraining_data.of_row
+    assert of_row({}, tag) == of_row({}, {"hub": "timm/resnet50.a1_in1k"}) == of_timm("resnet50.a1_in1k")
+    assert of_row({}, {"hub": "me/resnet50.a1_in1k"}) is of_row({}, {}) is None
+    assert of_row(export, tag) == Seen(other_images=("shapez",))
+    assert of_row(export, tag, []) == Seen()
+    both = of_timm("beit_base_patch16_224.in22k_ft_in22k")
+    assert declared(pretraining_data.lines(both)) == both
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [("imagenet-1k", "write e.g."), ("imagnet-1k with labels", "Did you mean 'imagenet-1k'?"), (3, "write e.g.")],

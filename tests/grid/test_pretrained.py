@@ -80,6 +80,19 @@ def test_the_page_holds_a_row_against_its_own_pack_and_its_weights_are_not_expor
         about(plan.cells[0], "exports/x", [])
 
 
+def test_what_weights_have_seen_reaches_the_page_and_no_result_depends_on_it() -> None:
+    said = [None, [], ["imagenet-1k with labels", "drawn train without labels"]]
+    plans = [
+        Plan(load(config(weights={"dino": WEIGHTS["dino"] | {"seen": seen}, "lab": WEIGHTS["lab"]}))) for seen in said
+    ]
+    assert (
+        len({plan.cells[0].text for plan in plans})
+        == len({str(plan.config.weights["dino"].asked) for plan in plans})
+        == 1
+    )
+    assert [report_plan(plan)["cells"][0].get("seen") for plan in plans] == said
+
+
 def test_a_pack_that_the_user_asked_for_serves_where_it_suffices() -> None:
     sets = {"drawn": {"kind": "shapes", "pack_size": 300}}
     packs = {cell.model.weights: cell.dataset.pack_size for cell in Plan(load(config(datasets=sets))).cells}
@@ -101,6 +114,18 @@ def test_a_pack_that_the_user_asked_for_serves_where_it_suffices() -> None:
         ({"weights": {"a": {"timm": "resnet50"}}}, r"weights\.a\.timm: .*name its weights too, as resnet50\.<tag>"),
         ({"weights": {"a": {"hub": "name"}}}, r"config: weights\.a\.hub: .*as owner/name"),
         ({"weights": {"a": {"hub": "o/n", "sha256": "12"}}}, r"config: weights\.a\.sha256: .*64 hexadecimal digits"),
+        (
+            {"weights": {"a": {"timm": "x.y", "seen": ["imagnet-1k with labels"]}}},
+            r"^config: weights\.a\.seen: 'imagnet-1k with labels': no .*'imagnet-1k'\. Did you mean 'imagenet-1k'\?$",
+        ),
+        (
+            {"weights": {"a": {"timm": "x.y", "seen": ["drawm train with labels"]}}},
+            r"^config: weights\.a\.seen: 'drawm train with labels': no .*'drawm'\. Did you mean 'drawn'\?$",
+        ),
+        (
+            {"weights": {"a": {"timm": "x.y", "seen": ["all"]}}},
+            r"config: weights\.a\.seen: 'all' does not say what was",
+        ),
     ],
 )
 def test_what_cannot_be_is_one_line_that_names_the_key(changes: dict, line: str) -> None:

@@ -4,6 +4,7 @@ A tag names data sets (``fb_in22k_ft_in1k``), or a method whose data its paper s
 understood gives None: unknown. What a teacher, a tokenizer or a filter was trained on counts only if the tag names it.
 """
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -192,12 +193,21 @@ def of_row(weights: Mapping[str, Any], asked: Mapping[str, Any], said: list[str]
         weights: of its run.json. ``seen`` is there where an export of this project says what it was trained on.
         asked: its entry under ``weights:``, as its settings have it (``method.options``).
         said: the entry's ``seen:``, validated.
+
+    None, unknown, where an export's lines cannot be read.
     """
     stated = weights.get("seen") if said is None else said
-    if stated is not None:
-        return declared(stated, [line.partition(" ")[0] for line in stated])
-    hub = asked.get("hub", "")
-    return of_timm(asked.get("timm") or (hub if hub.startswith("timm/") else ""))
+    if stated is None:
+        return of_timm(timm_name(asked))
+    with contextlib.suppress(ValueError):
+        return declared(stated, [str(line).partition(" ")[0] for line in stated])
+    return None
+
+
+def timm_name(asked: Mapping[str, Any]) -> str:
+    """What timm calls the weights of an entry under ``weights:``; "" where they are not timm's."""
+    owner, _, name = asked.get("hub", "").partition("/")
+    return asked.get("timm") or (name if owner == "timm" else "")
 
 
 def described(seen: Seen | None) -> str:

@@ -7,12 +7,12 @@ and of none of version 1's 500, that a network with the tag ``a1_in1k`` was trai
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sslbench.data.pretraining_data import DATA_SETS, Seen, title
 
@@ -78,6 +78,11 @@ def _worst(levels: Iterable[Level]) -> Level:
     return min(levels, key=_WORST_FIRST.index, default=Level.NOTHING_KNOWN)
 
 
+def called(name: str, identity: Mapping[str, Any]) -> set[str]:
+    """What ``judge`` asks of a dataset: its name in the config, its kind and, of torchvision's, its name there."""
+    return {name.partition("@")[0], *(str(identity[key]) for key in ("kind", "name") if key in identity)}
+
+
 def judge(seen: Seen | None, dataset: Iterable[str], test_images: Iterable[str]) -> Verdict:
     """Of weights that have seen ``seen`` (pretraining_data), on the test images named, with or without folders.
 
@@ -85,7 +90,7 @@ def judge(seen: Seen | None, dataset: Iterable[str], test_images: Iterable[str])
     """
     called = set(dataset)
     places = Counter(_place(image) for image in test_images)
-    if called & set(_DRAWN):
+    if called & set(_DRAWN) and not (seen and called & set(seen.names)):
         counts = {Level.NOTHING_KNOWN: places.total()}
         return Verdict(Level.NOTHING_KNOWN, counts, "sslbench draws these images; no published weights have seen them.")
     found = {place: _of_place(seen, called, place) for place in places}

@@ -75,6 +75,11 @@ LICENCES = {
     ),
     "gemma": Licence("Gemma Terms of Use", _CONDITIONS, "https://ai.google.dev/gemma/terms"),
 }
+# Those that the hub has a word for (https://huggingface.co/docs/hub/repositories-licenses)
+HUB = {
+    *("apache-2.0", "mit", "bsd-3-clause", "cc-by-4.0", "cc-by-nc-4.0", "gemma", "apple-amlr", "apple-ascl"),
+    "fair-noncommercial-research-license",
+}
 # Of a timm name -> the licence that its weights have; the first that matches counts. timm says the same (tested).
 _OF_NAMES = (
     (r"\.(fc)?mae|_ijepa$|\.metaclip|_ssl_yfcc100m|_s?wsl_ig1b|\.swag_", "cc-by-nc-4.0"),
@@ -97,9 +102,25 @@ def of(licence: str | None, name: str = "") -> Licence:
 
     Weights whose tag is understood (pretraining_data), and that are not named here, are under a permissive one.
     """
-    if licence is None:
-        found = (known for pattern, known in _OF_NAMES if re.search(pattern, name))
-        licence = next(found, "permissive" if pretraining_data.of_timm(name) else "unknown")
+    licence = _called(licence, name)
     if licence == "unknown":
         return UNKNOWN
     return LICENCES.get(licence.lower()) or Licence(licence, Use.UNKNOWN)
+
+
+def front_matter(licence: str | None, name: str = "") -> dict[str, str]:
+    """The same as a model card of the hub's states it: by the hub's word, or as ``other`` with a name and a link."""
+    called = _called(licence, name).lower()
+    if called in HUB:
+        return {"license": called}
+    known = LICENCES.get(called)
+    if known is None or not known.url:
+        return {}
+    return {"license": "other", "license_name": called, "license_link": known.url}
+
+
+def _called(licence: str | None, name: str) -> str:
+    if licence is not None:
+        return licence
+    found = (known for pattern, known in _OF_NAMES if re.search(pattern, name))
+    return next(found, "permissive" if pretraining_data.of_timm(name) else "unknown")

@@ -11,7 +11,7 @@ is killed goes on where it was.
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,7 @@ def frozen(
     with computing(device, threads, EXACT) as place:
         ledger = Ledger(place, threads)
         with ledger.section("setup"):
-            model = place.place(loaded(_network(told), file)).model
+            model = place.place(loaded(network(told), file)).model
         seen = Seen(model, told, settings["resize_ratio"], place)
         pool, tried = next(iter(seen.pools)), {}
         kept = outputs["run"].with_name(f".features-{_key(digest, settings, evaluated, place)}")
@@ -154,11 +154,8 @@ class Seen:
         self.model, self.ratio, self.place = model, ratio, place
         self.size, self.bicubic = told["input_size"], told["interpolation"] == "bicubic"
         self.mean, self.std = tuple(told["mean"]), tuple(told["std"])
-        width, names = told["features"], pools(model)
-        self.pools = {name: slice(i * width, (i + 1) * width) for i, name in enumerate(names)}
-        self.width = width * len(names)
-        if len(names) > 1:
-            self.pools[" and ".join(names)] = slice(0, self.width)
+        self.pools = columns(model, told["features"])
+        self.width = told["features"] * len(pools(model))
 
     def images(self, pictures: Pictures) -> Tensor:
         """[n, 3, size, size] float32 on the device, normalised."""
@@ -200,9 +197,20 @@ def pools(model: nn.Module) -> list[str]:
     return [first, "class token"] if getattr(model, "cls_token", None) is not None else [first]
 
 
+def columns(model: nn.Module, width: int) -> dict[str, slice]:
+    """Where in ``features`` each of ``pools`` is, ``width`` columns each, and, of two, both of them."""
+    names = pools(model)
+    found = {name: slice(i * width, (i + 1) * width) for i, name in enumerate(names)}
+    return found | ({" and ".join(names): slice(0, width * len(names))} if len(names) > 1 else {})
+
+
 def features(model: nn.Module, images: Tensor) -> Tensor:
     """What ``pools`` names, side by side: [n, F] or [n, 2 F] of images [n, 3, s, s]."""
-    found = model.forward_features(images)
+    return pooled(model, model.forward_features(images))
+
+
+def pooled(model: nn.Module, found: Tensor) -> Tensor:
+    """The same of what the network's ``forward_features`` found."""
     own = model.forward_head(found, pre_logits=True)
     named = pools(model)
     if len(named) == 1:
@@ -212,7 +220,8 @@ def features(model: nn.Module, images: Tensor) -> Tensor:
     return torch.cat([own, normalise(other)], 1)
 
 
-def _network(told: dict[str, Any]) -> dict[str, Any]:
+def network(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Of weights.json, or of run.json's ``weights``, what ``loaded`` reads of a cell's settings."""
     return {"backbone": {"name": told["architecture"], "options": told["options"]}, "input_size": told["input_size"]}
 
 

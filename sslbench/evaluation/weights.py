@@ -29,7 +29,6 @@ from timm.models import PretrainedCfg
 from torch import nn
 
 from sslbench.config.weights import Weights
-from sslbench.data import pretraining_data
 from sslbench.errors import UserError, about, raise_if_passing
 from sslbench.grid import pretrained
 from sslbench.nn.backbone import Backbone
@@ -216,15 +215,7 @@ def _stated(config: dict) -> dict:
     """``seen``, where an export of this project says what it was trained on."""
     own = config.get("sslbench")
     seen = own.get("seen") if isinstance(own, dict) else None
-    if seen is None:
-        return {}
-    if not isinstance(seen, list) or not all(isinstance(line, str) for line in seen):
-        raise UserError("config.json: sslbench.seen is not a list of lines; export the folder anew")
-    try:
-        pretraining_data.declared(seen, [line.partition(" ")[0] for line in seen])
-    except ValueError as error:
-        raise UserError(f"config.json: sslbench.seen: {error}") from error
-    return {"seen": seen}
+    return {"seen": seen} if isinstance(seen, list) else {}
 
 
 def _loaded(

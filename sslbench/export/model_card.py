@@ -42,7 +42,7 @@ def write(about: dict, files: Mapping[str, dict], config: dict, onnx: dict) -> s
     parts = [
         f"---\n{front}---",
         f"# {backbone}, {how}, on {about['dataset']}",
-        *_warning(about, files["health"]),
+        *warning(about, files["health"]),
         *_leaked(about, files),
         _lead(about, files, config),
         "## Load it",
@@ -50,15 +50,15 @@ def write(about: dict, files: Mapping[str, dict], config: dict, onnx: dict) -> s
         "From a hub, `hf-hub:<owner>/<name>` takes the place of `local-dir:...`. `model.forward_features(images)` "
         "gives the map or the tokens; `num_classes=10` in `create_model` puts a new linear head on it.",
         "## ONNX",
-        _onnx(config, onnx),
+        onnx_text(config, onnx),
         "## What it was trained on, and how",
-        _table(_how(about, run, settings)),
+        table(_how(about, run, settings)),
         "## How good it is",
-        _good(about, files),
+        good(about, files),
         "## Limits",
         "\n".join(f"- {line}" for line in _limits(about, files, config)),
         "## Where it comes from",
-        _table(_origin(about, files)),
+        table(origin(about, files)),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -66,22 +66,24 @@ def write(about: dict, files: Mapping[str, dict], config: dict, onnx: dict) -> s
 def front_matter(about: dict, files: Mapping[str, dict]) -> dict:
     """The card's metadata, as the hub reads them; figures only where there are any."""
     settings = files["run"]["settings"]
-    found = _metrics(about, files)
-    judged = about["evaluated_on"]
-    task = {"type": "image-classification", "name": "Image classification by a linear probe or nearest neighbours"}
-    result = {"task": task, "dataset": {"type": judged, "name": judged, "split": "test"}, "metrics": found}
     tags = ["image-feature-extraction", "timm", "self-supervised-learning", "sslbench", settings["method"]["name"]]
     front = {
         "library_name": "timm",
         "pipeline_tag": "image-feature-extraction",
         "tags": [*tags, *["collapsed"] * bool(about["collapsed"])],
     }
-    if found:
-        front["model-index"] = [{"name": _name(about), "results": [result]}]
-    return front
+    return front | model_index(about, files)
 
 
-def _metrics(about: dict, files: Mapping[str, dict]) -> list[dict]:
+def model_index(about: Mapping[str, Any], files: Mapping[str, dict]) -> dict:
+    """The figures as the hub reads them; {} where there are none."""
+    found, judged = _metrics(about, files), about["evaluated_on"]
+    task = {"type": "image-classification", "name": "Image classification by a linear probe or nearest neighbours"}
+    result = {"task": task, "dataset": {"type": judged, "name": judged, "split": "test"}, "metrics": found}
+    return {"model-index": [{"name": _name(about), "results": [result]}]} if found else {}
+
+
+def _metrics(about: Mapping[str, Any], files: Mapping[str, dict]) -> list[dict]:
     """Top-1 and top-5 of the linear probe and of kNN, each with the pictures tested and its interval."""
     if "linear" not in files:
         return []
@@ -93,7 +95,7 @@ def _metrics(about: dict, files: Mapping[str, dict]) -> list[dict]:
             if report.get(key) is None:
                 continue
             arguments = {"n": files["linear"]["n"], "confidence": files["linear"]["confidence"]}
-            if leaked := _leaks(about, files):
+            if leaked := leaks_of(about, files):
                 arguments["test_images_in_pretraining"] = leaked["found"]
             if report.get(interval):
                 arguments["interval"] = [round(100 * end, 2) for end in report[interval]]
@@ -107,11 +109,11 @@ def _neighbours(knn: dict) -> dict[int, dict]:
     return {int(k): v for k, v in knn.items() if k.isdigit()}
 
 
-def _name(about: dict) -> str:
+def _name(about: Mapping[str, Any]) -> str:
     return f"{about['dataset']}/{about['model']}/{about['transform']}/seed{about['seed']}"
 
 
-def _warning(about: dict, health: dict) -> list[str]:
+def warning(about: Mapping[str, Any], health: dict) -> list[str]:
     evidence = "; ".join(health.get("evidence") or ["no evidence stored"])
     if about["collapsed"]:
         return [
@@ -123,14 +125,14 @@ def _warning(about: dict, health: dict) -> list[str]:
     return []
 
 
-def _leaks(about: dict, files: Mapping[str, dict]) -> dict | None:
+def leaks_of(about: Mapping[str, Any], files: Mapping[str, dict]) -> dict | None:
     """leaks.json, where this cell was pretrained on images that it is tested on."""
     found, epochs = files.get("leaks"), files["run"]["settings"]["train"]["epochs"]
     return found if found and found["found"] and epochs and not about["exclude_test"] else None
 
 
 def _leaked(about: dict, files: Mapping[str, dict]) -> list[str]:
-    found = _leaks(about, files)
+    found = leaks_of(about, files)
     if found is None:
         return []
     first = found["pairs"][0]
@@ -157,7 +159,7 @@ def _lead(about: dict, files: Mapping[str, dict], config: dict) -> str:
     return text + f"Trained {labels} on {about['dataset']} by {about['title']} ({about['paper']})."
 
 
-def _onnx(config: dict, onnx: dict) -> str:
+def onnx_text(config: dict, onnx: dict) -> str:
     channels, height, width = onnx["map"]
     size = config["pretrained_cfg"]["input_size"][-1]
     checked = (
@@ -168,7 +170,7 @@ def _onnx(config: dict, onnx: dict) -> str:
     )
     return (
         f"`model.onnx` (opset {onnx['opset']}) takes `images` [n, 3, {size}, {size}], any n, normalised by "
-        f"config.json, and gives `features` [n, {config['num_features']}] and `map` "
+        f"config.json, and gives `features` [n, {onnx['features']}] and `map` "
         f"[n, {channels}, {height}, {width}], what a detector or a language model reads: as tokens, "
         f"`map.reshape(n, {channels}, -1).transpose(0, 2, 1)`. {checked}"
     )
@@ -195,7 +197,8 @@ def _how(about: dict, run: dict, settings: dict) -> list[tuple[str, str]]:
     return [*rows, ("seed", str(settings["seed"]))]
 
 
-def _good(about: dict, files: Mapping[str, dict]) -> str:
+def good(about: Mapping[str, Any], files: Mapping[str, dict], of: str = "of the last epoch") -> str:
+    """Its accuracies with their intervals, or the measures without labels."""
     health = files["health"]
     rows = []
     for metric in _metrics(about, files):
@@ -212,14 +215,14 @@ def _good(about: dict, files: Mapping[str, dict]) -> str:
             rows.append((name, "not measured" if found[name] is None else f"{found[name]:.4g}"))
         return (
             "Nothing is labelled, so no accuracy was measured. What its features say of themselves, on "
-            f"{found['n']:,} training pictures:\n\n" + _table(rows)
+            f"{found['n']:,} training pictures:\n\n" + table(rows)
         )
     linear, judge = files["linear"], about["evaluated_on"]
     chosen_on = "held-out ones" if "chosen_on" not in linear else f"{linear['n_val']:,} val pictures"
     return (
-        f"Frozen, of the last epoch, on {linear['n']:,} test pictures of {judge} in {linear['classes']:,} classes; the "
+        f"Frozen, {of}, on {linear['n']:,} test pictures of {judge} in {linear['classes']:,} classes; the "
         f"probe is fitted on {linear['n_train']:,} training pictures, its penalty chosen on {chosen_on}.\n\n"
-        + _table(rows)
+        + table(rows)
     )
 
 
@@ -250,7 +253,8 @@ def _limits(about: dict, files: Mapping[str, dict], config: dict) -> list[str]:
     return [*lines, "No licence is stated here. The pictures have terms of their own; see to both before you publish."]
 
 
-def _origin(about: dict, files: Mapping[str, dict]) -> list[tuple[str, str]]:
+def origin(about: Mapping[str, Any], files: Mapping[str, dict], of: str = "training") -> list[tuple[str, str]]:
+    """What made it, and when; ``of``: what the ledger's minutes were spent on."""
     run, ledger = files["run"], files["ledger"]
     commit = str(ledger.get("commit") or "not known") + (" with changes" if ledger.get("clean") is False else "")
     unnamed = ("views", "threads")
@@ -263,10 +267,10 @@ def _origin(about: dict, files: Mapping[str, dict]) -> list[tuple[str, str]]:
         ("hardware", str(ledger.get("device") or "not known")),
         ("made by", f"`{about['command']}`"),
     ]
-    return rows if minutes is None else [*rows, ("minutes of training", f"{minutes / 60:.1f}")]
+    return rows if minutes is None else [*rows, (f"minutes of {of}", f"{minutes / 60:.1f}")]
 
 
-def _table(rows: list[tuple[str, str]]) -> str:
+def table(rows: list[tuple[str, str]]) -> str:
     cells = [(name, value.replace("|", "\\|").replace("\n", " ")) for name, value in rows]
     return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in cells)])
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sslbench.errors import UserError
+from sslbench.evaluation import frozen
 from sslbench.nn.backbone import Backbone
 
 INPUT, OUTPUTS = "images", ("features", "map")
@@ -22,18 +23,25 @@ TOLERANCE = 1e-4
 class Both(nn.Module):
     """Pooled features [n, F] and the map [n, C, h, w] of images [n, 3, s, s], from one pass."""
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: Backbone, pool: str | None = None) -> None:
         super().__init__()
         self.backbone = backbone
+        self.columns = frozen.columns(backbone.model, backbone.num_features)[pool] if pool else None
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        return self.backbone.maps(images)
+        if self.columns is None:
+            return self.backbone.maps(images)
+        found = self.backbone.model.forward_features(images)
+        return frozen.pooled(self.backbone.model, found)[:, self.columns], self.backbone._as_map(found, images)
 
 
-def write(backbone: Backbone, path: Path) -> dict:
+def write(backbone: Backbone, path: Path, pool: str | None = None) -> dict:
     """Write ``path`` and return what the card says of it.
 
-    Returns: {"opset", "map": [C, h, w], "deviation": the largest, relative; None where onnxruntime is not installed}.
+    ``pool``: which of a pretrained network's features (evaluation/frozen.py); None: timm's own.
+
+    Returns: {"opset", "features": their width, "map": [C, h, w], "deviation": the largest, relative; None where
+    onnxruntime is not installed}.
 
     Raises:
         UserError: onnx or onnxscript is missing, torch cannot write this network, or the file's answers deviate.
@@ -46,7 +54,7 @@ def write(backbone: Backbone, path: Path) -> dict:
         )
     import onnx
 
-    both, size = Both(backbone).eval(), backbone.input_size
+    both, size = Both(backbone, pool).eval(), backbone.input_size
     example = torch.zeros(TRACED_BATCH, 3, size, size)
     quiet = logging.getLogger("torch.onnx")
     level = quiet.level
@@ -73,7 +81,9 @@ def write(backbone: Backbone, path: Path) -> dict:
     path.write_bytes(model.SerializeToString(deterministic=True))
     onnx.checker.check_model(str(path))
     shape = [backbone.map_features, *backbone.map_size(size)]
-    return {"opset": _opset(model), "map": shape, "deviation": deviation(both, path)}
+    with torch.no_grad():
+        width = both(example)[0].shape[1]
+    return {"opset": _opset(model), "features": width, "map": shape, "deviation": deviation(both, path)}
 
 
 def deviation(both: Both, path: Path) -> float | None:

@@ -53,7 +53,7 @@ def make_cell(folder: Path, name: str = "test_resnet", size: int = 32, verdict: 
 def about_of(out: Path, collapsed: bool = False) -> dict:
     return {"dataset": "nette", "evaluated_on": "nette", "model": "simclr", "transform": "baseline", "seed": 0,
             "title": "SimCLR", "paper": "Chen et al. 2020", "family": "contrastive", "folder": str(out),
-            "collapsed": collapsed, "exclude_test": False, "command": f"snakemake --cores all {out}/README.md"}  # fmt: skip
+            "collapsed": collapsed, "exclude_test": False, "trained_on": ["nette train"], "command": f"snakemake --cores all {out}/README.md"}  # fmt: skip
 
 
 def exported(cell: Path, out: Path, collapsed: bool = False) -> Path:

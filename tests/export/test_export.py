@@ -15,11 +15,12 @@ from safetensors.torch import load_file
 from sslbench.data.pack.read import Pictures
 from sslbench.errors import UserError
 from sslbench.export import model_card
+from sslbench.export.export import export
 from sslbench.nn.backbone import Backbone
 from sslbench.store.code_fingerprint import ROOT
 from sslbench.transforms.pipeline import center_view
 from tests.data.data_samples import picture, save
-from tests.export.exported_cells import NAMES, about_of, exported, make_cell
+from tests.export.exported_cells import NAMES, OUTPUTS, about_of, exported, make_cell
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: no ONNX file can be written")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed: no ONNX file can be written")
@@ -141,7 +142,7 @@ def test_the_cards_lines_of_python_run_as_they_stand(made, tmp_path: Path, monke
         assert said in text, said
 
 
-def test_a_card_of_one_epoch_says_one_epoch(tmp_path: Path) -> None:
+def test_a_card_of_one_epoch_says_one_epoch(tmp_path: Path, without_onnx: None) -> None:
     cell = make_cell(tmp_path / "cell")
     run = json.loads((cell / "run.json").read_text())
     run["settings"]["train"]["epochs"] = 1
@@ -150,7 +151,30 @@ def test_a_card_of_one_epoch_says_one_epoch(tmp_path: Path) -> None:
     assert "| 1 epoch, 256 pictures a step |" in text
 
 
-def test_a_collapsed_cell_is_exported_on_request_alone_and_says_so_first(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("epochs", "family", "leaked", "seen"),
+    [
+        (200, "contrastive", 0, ["nette train without labels"]),
+        (200, "contrastive", 5, ["nette train without labels", "nette without labels"]),
+        (200, "reference", 0, ["nette train with labels"]),
+        (0, "reference", 0, []),
+    ],
+)
+def test_an_export_says_what_it_was_trained_on(tmp_path, without_onnx, epochs, family, leaked, seen) -> None:
+    cell = make_cell(tmp_path / "cell")
+    run = json.loads((cell / "run.json").read_text())
+    run["settings"]["train"]["epochs"] = epochs
+    counts = {"found": leaked, "pretraining": 500, "test": 50, "identical": leaked, "copies": leaked}
+    pair = {"test": "a.jpg", "train": "b.jpg", "identical": True, "alike": 1.0}
+    for name, content in (("run", run), ("leaks", counts | {"pairs": [pair]})):
+        (cell / f"{name}.json").write_text(json.dumps(content))
+    files = {key: cell / name for key, name in (NAMES | {"leaks": "leaks.json"}).items()}
+    out = tmp_path / "out"
+    export(files, about_of(out) | {"family": family}, {key: out / name for key, name in OUTPUTS.items()}, log=str)
+    assert json.loads((out / "config.json").read_text())["sslbench"]["seen"] == seen
+
+
+def test_a_collapsed_cell_is_exported_on_request_alone_and_says_so_first(tmp_path: Path, without_onnx: None) -> None:
     cell = make_cell(tmp_path / "cell", verdict="collapsed")
     with pytest.raises(UserError, match=r"has collapsed \(all one point\).*ask for .*-collapsed"):
         exported(cell, tmp_path / "seed0")
@@ -164,7 +188,7 @@ def test_a_collapsed_cell_is_exported_on_request_alone_and_says_so_first(tmp_pat
         exported(healthy, tmp_path / "seed0-collapsed", collapsed=True)
 
 
-def test_without_figures_the_card_has_none(tmp_path: Path) -> None:
+def test_without_figures_the_card_has_none(tmp_path: Path, without_onnx: None) -> None:
     cell = make_cell(tmp_path / "cell", verdict="suspicious")
     for name in ("linear.json", "knn.json"):
         report = json.loads((cell / name).read_text())
@@ -184,7 +208,7 @@ def test_the_card_warns_of_test_images_that_it_was_pretrained_on_unless_they_wer
     counts = {"pretraining": 500, "test": 50, "found": 5, "identical": 5, "copies": 6}
     files["leaks"] = counts | {"pairs": [pair] * 5}
     config = {"architecture": "x", "num_features": 9, "pretrained_cfg": {"input_size": [3, 32, 32]}}
-    onnx = {"opset": 18, "map": [9, 1, 1], "deviation": None}
+    onnx = {"opset": 18, "features": 9, "map": [9, 1, 1], "deviation": None}
     text = model_card.write(about := about_of(tmp_path), files, config, onnx)
     assert (
         "Of nette, 5 of 50 test images (10 %) are also among the 500 pretraining images (5 byte for byte), e.g. "

@@ -65,9 +65,7 @@ def test_cosines_are_those_of_the_evaluations_features(cell, pictures) -> None:
     torch.testing.assert_close(index.features @ index.features.T, expected.float(), rtol=1e-4, atol=1e-5)
 
 
-def test_an_export_and_its_cell_find_the_same(cell, pictures, tmp_path, capsys) -> None:
-    pytest.importorskip("onnxscript", reason="onnxscript is not installed: no export")
-    pytest.importorskip("onnx", reason="onnx is not installed: no export")
+def test_an_export_and_its_cell_find_the_same(cell, pictures, tmp_path, capsys, without_onnx) -> None:
     folder = exported(cell, tmp_path / "export")
     assert run(capsys, folder, "--pictures", pictures)[0] == run(capsys, cell, "--pictures", pictures)[0]
 

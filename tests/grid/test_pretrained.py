@@ -72,12 +72,20 @@ def test_a_row_its_pack_and_those_of_others_are_the_same_whatever_stands_beside(
     assert kinds["other", "pretrained-lab"] == "grid"  # where nothing is, these are ranked
 
 
-def test_the_page_holds_a_row_against_its_own_pack_and_its_weights_are_not_exported(tmp_path) -> None:
+def test_the_page_holds_a_row_against_its_own_pack(tmp_path) -> None:
     plan = Plan(load(config(references={"pretrained": ["dino"]}, paths={"data": str(tmp_path)})))
     (entry,) = report_plan(plan)["cells"]
     assert entry["packs"] == [str(tmp_path / "packed" / plan.cells[0].dataset.pack)] * 2
-    with pytest.raises(UserError, match="pretrained weights are not exported: load vit_small_patch14_dinov2"):
-        about(plan.cells[0], "exports/x", [])
+
+
+def test_the_card_is_told_what_weights_have_seen_and_what_others_call_the_test_images() -> None:
+    sets = {"drawn": {"kind": "torchvision", "name": "STL10"}}
+    plan = Plan(
+        load(config(datasets=sets, weights=WEIGHTS | {"lab": WEIGHTS["lab"] | {"seen": ["drawn with labels"]}}))
+    )
+    told = [about(cell, "exports/x", [], plan.config.weights) for cell in plan.cells]
+    assert [(one["weights"], one["seen"]) for one in told] == [("dino", None), ("lab", ["drawn with labels"])]
+    assert told[0]["called"] == ["STL10", "drawn"] and told[0]["trained_on"] == ["STL10 train", "drawn train"]
 
 
 def test_what_weights_have_seen_reaches_the_page_and_no_result_depends_on_it() -> None:

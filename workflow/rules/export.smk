@@ -6,10 +6,15 @@ from sslbench.export.metadata import about
 EXPORT = "exports/{dataset}/{model}/{transform}/seed{seed}{collapsed}"
 
 
+def test_images(cell):
+    """Of a pretrained row, whose weights may have seen them, the pack that names them."""
+    return {"manifest": manifest(cell.evaluated)} if cell.model.weights and cell.probed else {}
+
+
 rule export:
     """Weights for timm, ONNX, and a model card. A collapsed cell goes to seed<seed>-collapsed, and only there."""
     input:
-        unpack(lambda wc: judged(cell_of(wc))),
+        unpack(lambda wc: judged(cell_of(wc)) | test_images(cell_of(wc))),
         backbone=rules.pretrain.output.backbone,
         run=rules.pretrain.output.run,
         ledger=rules.pretrain.output.ledger,
@@ -30,7 +35,7 @@ rule export:
     resources:
         **asked("export"),
     params:
-        settings=lambda wc: canonical(one_line(about, cell_of(wc), EXPORT.format(**wc), OVERLAYS)),
+        settings=lambda wc: canonical(one_line(about, cell_of(wc), EXPORT.format(**wc), OVERLAYS, CONFIG.weights)),
         code=lambda wc: code_digest("sslbench.export.export", "workflow/scripts/export.py"),
     script:
         "../scripts/export.py"

@@ -175,11 +175,13 @@ class Seen:
         """float32 [n, width] of the images ``rows`` [n], mapped from ``file``; what that holds is not made again."""
         file.parent.mkdir(parents=True, exist_ok=True)
         line = 4 * self.width  # bytes
-        done = file.stat().st_size // (line * BATCH) * BATCH if file.exists() else 0
+        held = file.stat().st_size // line if file.exists() else 0
+        done = held if held == len(rows) else held // BATCH * BATCH
         with file.open("r+b" if file.exists() else "w+b") as opened:
             opened.truncate(done * line)
             opened.seek(done * line)
-            for block in torch.from_numpy(rows[done:]).split(BATCH):
+            for start in range(done, len(rows), BATCH):
+                block = torch.from_numpy(rows[start : start + BATCH])
                 images = self.images(packed.batch(block)).contiguous(memory_format=self.place.memory_format)
                 opened.write(features(self.model, images).float().cpu().numpy().tobytes())
                 opened.flush()

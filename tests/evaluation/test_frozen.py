@@ -1,6 +1,8 @@
 """A pretrained backbone's row: images seen as its weights were made for, features as timm's own network gives them."""
 
 import json
+import resource
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ from sslbench.export.export import timm_config
 from sslbench.nn.backbone import Backbone
 from sslbench.store.canonical_json import document
 from sslbench.training.device import computing
+from tests import killed
 from tests.evaluation.test_embed import EVALUATION
 
 SIZE = 32
@@ -167,25 +170,52 @@ def test_the_features_of_a_network_of_tokens_are_chosen_on_the_probes_held_out_i
     timms.load_state_dict(loaded)
 
 
-def test_an_embedding_that_is_killed_goes_on_and_ends_in_the_same_bytes(tokens, small_pack, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def undisturbed(tokens, small_pack, tmp_path_factory) -> dict[str, bytes]:
+    """The bytes of a row's files by name, but its ledger's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frozen, "BATCH", 16)
+        made = row(tokens, small_pack, tmp_path_factory.mktemp("whole"))
+    return {name: file.read_bytes() for name, file in made.items() if name != "ledger"}
+
+
+@pytest.mark.parametrize(
+    ("moment", "left"),  # of blocks of 16, 16, 16 and 6 training images, and 6 of the test
+    [("before the third block", [16, 6, 6]), ("while the second is written", [16, 16, 6, 6]), ("after the last", [])],
+)
+def test_an_embedding_that_is_killed_goes_on_and_ends_in_the_same_bytes(
+    undisturbed, tokens, small_pack, tmp_path, monkeypatch, moment, left
+):
     monkeypatch.setattr(frozen, "BATCH", 16)
-    whole = row(tokens, small_pack, tmp_path / "whole")
     real, blocks = frozen.features, []
 
-    def dies(model, images):
+    def noted(model, images):
         blocks.append(len(images))
-        if len(blocks) == 3:
-            raise KeyboardInterrupt
         return real(model, images)
 
-    monkeypatch.setattr(frozen, "features", dies)
-    with pytest.raises(KeyboardInterrupt):
-        row(tokens, small_pack, tmp_path / "killed")
-    resumed = row(tokens, small_pack, tmp_path / "killed")
-    assert blocks == [16, 16, 16, 16, 6, 6]  # 54 training images and 6 of the test: the first 32 are not seen again
-    for name in set(FILES) - {"ledger"}:
-        assert resumed[name].read_bytes() == whole[name].read_bytes(), name
-    assert not list((tmp_path / "killed" / "row").glob(".features-*"))
+    def dies(model, images):
+        if moment == "before the third block" and len(blocks) == 2:
+            killed.now()
+        if moment == "while the second is written":
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (16 * 128 * 4 * 3 // 2,) * 2)  # a block and a half
+        return noted(model, images)
+
+    def work() -> None:
+        frozen.features = dies
+        if moment == "after the last":
+            frozen._chosen = killed.now
+        row(tokens, small_pack, tmp_path)
+
+    assert killed.ended(killed.start(work)) == (signal.SIGXFSZ if "written" in moment else signal.SIGKILL)
+    kept = {file: file.stat().st_size for file in (tmp_path / "row").rglob(".features-*/*")}
+    assert sum(kept.values()) == {"b": 32, "w": 24, "a": 60}[moment[0]] * 128 * 4
+    monkeypatch.setattr(frozen, "features", noted)
+    resumed = row(tokens, small_pack, tmp_path)
+    assert blocks == left
+    assert {name: resumed[name].read_bytes() for name in undisturbed} == undisturbed
+    assert not list((tmp_path / "row").glob(".features-*"))
 
 
 def test_weights_that_were_edited_or_fetched_for_another_entry_are_not_embedded(exported, small_pack, tmp_path):

@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import os
 import pickle
+import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,17 +21,22 @@ import torch
 
 from sslbench.config.weights import Weights
 from sslbench.errors import UserError
+from sslbench.evaluation import weights
 from sslbench.evaluation.weights import fetch
+from tests import killed
 
 TAG = "test_vit.r160_in1k"
 REPOSITORY = f"timm/{TAG}"
 
 
 class Hub:
-    """A hub of one repository. ``cuts``: after how many bytes each of the next answers breaks off."""
+    """A hub of one repository.
+
+    ``cuts``: after how many bytes each of the next answers breaks off; ``then``: what happens before it does.
+    """
 
     def __init__(self, files: dict[str, bytes]) -> None:
-        self.files, self.cuts, self.asked = files, [], []
+        self.files, self.cuts, self.asked, self.then = files, [], [], lambda: None
         self.hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
         hub = self
 
@@ -55,7 +63,10 @@ class Hub:
                 self.send_header("X-Repo-Commit", "c0ffee")
                 self.end_headers()
                 if start is not None:
-                    self.wfile.write(rest[: hub.cuts.pop(0)] if hub.cuts else rest)
+                    cut = hub.cuts.pop(0) if hub.cuts else None
+                    self.wfile.write(rest[:cut])
+                    if cut:
+                        hub.then()
                     self.close_connection = True
 
             def log_message(self, *_: object) -> None:
@@ -122,6 +133,37 @@ def test_a_download_that_is_cut_goes_on_where_it_was_even_in_another_run(hub, st
     fetched(Weights(timm=TAG), tmp_path / "killed")
     assert [start for _, start in hub.asked] == [400_000]
     assert same_weights(home / "backbone.safetensors", state)
+
+
+@pytest.mark.parametrize("moment", ["while it downloads", "before it is said to be whole"])
+def test_a_fetch_that_is_killed_goes_on_and_ends_in_the_same_bytes(hub, tmp_path, moment):
+    fetched(Weights(timm=TAG), tmp_path / "whole")
+    whole, home = tmp_path / "whole" / "weights" / "mine", tmp_path / "killed" / "weights" / "mine"
+    pid: list[int] = []
+
+    def kill() -> None:
+        until = time.monotonic() + 20
+        while time.monotonic() < until and not (pid and sum(file.stat().st_size for file in home.glob("*.part"))):
+            time.sleep(0.002)
+        os.kill(pid[0], signal.SIGKILL)
+
+    def work() -> None:
+        if "whole" in moment:
+            weights.write_json = killed.now
+        fetched(Weights(timm=TAG), tmp_path / "killed")
+
+    if "downloads" in moment:
+        hub.cuts, hub.then = [500_000], kill
+    pid.append(killed.start(work))
+    assert killed.ended(pid[0]) == signal.SIGKILL
+    parts = [file.stat().st_size for file in home.glob("*.part")]
+    assert not (home / "weights.json").exists() and len(parts) == ("downloads" in moment) and 0 not in parts
+    hub.asked.clear()
+    fetched(Weights(timm=TAG), tmp_path / "killed")
+    assert [start for _, start in hub.asked] == parts  # from where it was, and nothing twice
+    for file in ("weights.json", "backbone.safetensors", "model.safetensors"):
+        assert (home / file).read_bytes() == (whole / file).read_bytes()
+    assert {file.name for file in home.iterdir()} == {file.name for file in whole.iterdir()}
 
 
 def test_a_connection_that_is_cut_for_good_is_one_line_and_keeps_what_came(hub, tmp_path):

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import nn
 
 from sslbench.config.weights import Weights
-from sslbench.data.pack.read import Pictures
+from sslbench.data.pack.read import PackedSet, Pictures
 from sslbench.errors import UserError
 from sslbench.evaluation import frozen
 from sslbench.evaluation.embed import embed
@@ -216,6 +216,38 @@ def test_an_embedding_that_is_killed_goes_on_and_ends_in_the_same_bytes(
     assert blocks == left
     assert {name: resumed[name].read_bytes() for name in undisturbed} == undisturbed
     assert not list((tmp_path / "row").glob(".features-*"))
+
+
+class Pixels(nn.Module):
+    """Features as wide as the image, which notes at each block what the process holds that is in no file, in bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: list[int] = []
+
+    def forward_features(self, images: torch.Tensor) -> torch.Tensor:
+        status = Path("/proc/self/status").read_text()
+        self.held.append(1024 * int(status.partition("RssAnon:")[2].split()[0]))
+        return images
+
+    def forward_head(self, found: torch.Tensor, pre_logits: bool) -> torch.Tensor:
+        return found.flatten(1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+def test_memory_is_bounded_by_the_block_and_not_by_the_images(small_pack, tmp_path):
+    packed, width = PackedSet.open(small_pack), 3 * SIZE * SIZE
+    told = {"input_size": SIZE, "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bilinear", "features": width}
+    grown = {}
+    with computing("cpu", 1, frozen.EXACT) as place:
+        for blocks in (4, 32):
+            rows = np.arange(blocks * frozen.BATCH) % len(packed)
+            model = Pixels()
+            found = frozen.Seen(model, told, 1.0, place).embed(packed, rows, tmp_path / f"{blocks}")
+            assert len(model.held) == blocks and found.shape == (len(rows), width)
+            grown[blocks] = max(model.held) - model.held[2]  # after which the allocator has what it needs
+    block = frozen.BATCH * width * 4
+    assert grown[32] - grown[4] < 14 * block  # half of what 28 blocks more hold, once; the allocator keeps some
 
 
 def test_weights_that_were_edited_or_fetched_for_another_entry_are_not_embedded(exported, small_pack, tmp_path):

@@ -7,7 +7,7 @@ and of none of version 1's 500, that a network with the tag ``a1_in1k`` was trai
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from functools import cache
 from importlib.util import find_spec
@@ -83,17 +83,24 @@ def called(name: str, identity: Mapping[str, Any]) -> set[str]:
     return {name.partition("@")[0], *(str(identity[key]) for key in ("kind", "name") if key in identity)}
 
 
-def judge(seen: Seen | None, dataset: Iterable[str], test_images: Iterable[str]) -> Verdict:
+def judge(
+    seen: Seen | None,
+    dataset: Iterable[str],
+    test_images: Iterable[str],
+    within: Mapping[str, Sequence[str]] | None = None,
+) -> Verdict:
     """Of weights that have seen ``seen`` (pretraining_data), on the test images named, with or without folders.
 
     ``dataset``: what the dataset is called: its kind, its name in the config and, of torchvision's, ``name``.
+    ``within``: what ``subsets_of`` says of the images; None asks it here.
     """
     called = set(dataset)
     places = Counter(_place(image) for image in test_images)
     if called & set(_DRAWN) and not (seen and called & set(seen.names)):
         counts = {Level.NOTHING_KNOWN: places.total()}
         return Verdict(Level.NOTHING_KNOWN, counts, "sslbench draws these images; no published weights have seen them.")
-    found = {place: _of_place(seen, called, place) for place in places}
+    within = subsets_of(places) if within is None else within
+    found = {place: _of_place(seen, called, place, within.get(place, ())) for place in places}
     images: Counter[Level] = Counter()
     for place, count in places.items():
         images[found[place][0]] += count
@@ -125,32 +132,40 @@ def _place(image: str) -> str:
     return found[1] if found else ""
 
 
-def _of_place(seen: Seen | None, called: set[str], place: str) -> tuple[Level, str]:
+def _of_place(seen: Seen | None, called: set[str], place: str, within: Sequence[str]) -> tuple[Level, str]:
     """The level of the images of one place in ImageNet, and the data sets' titles that decide it."""
     if seen is None:
         return Level.UNKNOWN, ""
-    found = [(_level(name, Level.WITH_LABELS, called, place), name) for name in seen.labelled]
-    found += [(_level(name, Level.UNLABELLED, called, place), name) for name in seen.unlabelled]
+    found = [(_level(name, Level.WITH_LABELS, called, place, within), name) for name in seen.labelled]
+    found += [(_level(name, Level.UNLABELLED, called, place, within), name) for name in seen.unlabelled]
     found += [(Level.SAME_SOURCE if name in called else Level.NOTHING_KNOWN, name) for name in seen.other_images]
     worst = _worst(level for level, _ in found)
     return worst, " and ".join(dict.fromkeys(title(name) for level, name in found if level is worst))
 
 
-def _level(name: str, if_in_it: Level, called: set[str], place: str) -> Level:
+def _level(name: str, if_in_it: Level, called: set[str], place: str, within: Sequence[str]) -> Level:
     """What having seen one data set says of images of a place."""
     if name not in DATA_SETS:
         return if_in_it if name in called else Level.NOTHING_KNOWN
     data = DATA_SETS[name]
-    found = [_level(part, if_in_it, called, place) for part in data.holds]
+    found = [_level(part, if_in_it, called, place, within) for part in data.holds]
     if data.web:
         found.append(Level.UNKNOWN)
     if any(name in _INCLUDED_IN.get(own, ()) for own in called):
         found.append(if_in_it)
     elif data.synsets and place.startswith("n"):
-        found.append(if_in_it if place in _classes(data.synsets) else Level.NOTHING_KNOWN)
+        found.append(if_in_it if data.synsets in within else Level.NOTHING_KNOWN)
     elif (data.synsets and place) or any(name in _SAME_SOURCE.get(own, ()) for own in called):
         found.append(Level.SAME_SOURCE)
     return _worst(found)
+
+
+def subsets_of(images: Iterable[str]) -> dict[str, list[str]]:
+    """The subsets of ImageNet, as DATA_SETS' ``synsets``, that have each class that images are named by; of names or
+    classes. Where nothing is named so, timm, whose lists these are, need not be there."""
+    classes = {found[1] for image in images if (found := re.match(r"(n\d{8})(?:_\d+\.|$)", image.rpartition("/")[2]))}
+    lists = [data.synsets for data in DATA_SETS.values() if data.synsets]
+    return {name: [one for one in lists if name in _classes(one)] for name in sorted(classes)}
 
 
 @cache

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from sslbench.data.pack.read import PackedSet, Pictures
+from sslbench.data.seen import subsets_of
 from sslbench.errors import UserError
 from sslbench.evaluation import linear_probe
 from sslbench.evaluation import write_result as results
@@ -132,6 +133,8 @@ def frozen(
             "timm_options": told["timm_options"],
             "steps": 0,
             "trivial_loss": None,
+            # what the page's environment, which has no timm, needs to judge what the weights have seen
+            "imagenet_subsets": subsets_of(evaluated.names[i] for i in parts["test"][0]) if parts else {},
         }
         outputs["run"].parent.mkdir(parents=True, exist_ok=True)
         store.put(file, outputs["backbone"])

@@ -10,6 +10,7 @@ import pandas
 import pytest
 from scipy import stats as scipy_stats
 
+from sslbench.data import seen
 from sslbench.report.blocks import Section, Verdict
 from sslbench.report.collect import csv_tables, frozen_rows
 from sslbench.report.sections.downloads import plain
@@ -148,9 +149,12 @@ def test_weights_that_saw_the_test_images_are_shown_and_leave_ranks_and_the_best
     }
     kept = {}
     for seed, (name, row) in enumerate(rows.items()):
-        asked = {} if "_" in row.tag else {"hub": "lab/net", "seen": ["sat-493m without labels"]}
+        asked = {} if "_" in row.tag else {"hub": "lab/net"}
         kept[name] = right(row.top1, seed)
-        finish(table, add(table, "parts", row, **asked), row, kept[name], LABELS)
+        cell = add(table, "parts", row, **asked)
+        if asked:
+            cell["seen"] = ["sat-493m without labels"]
+        finish(table, cell, row, kept[name], LABELS)
     report = table.report()
     found = entries(report)
     assert [found[name]["weights"]["level"] for name in rows] == [1, 2, 4, 4]
@@ -172,13 +176,27 @@ def test_weights_that_saw_the_test_images_are_shown_and_leave_ranks_and_the_best
 def test_what_a_row_says_of_its_weights_decides_and_silence_is_unknown(table) -> None:
     dataset = {"kind": "table", "name": "parts", "identity": {}}
 
-    def level(**told: object) -> int:
-        return frozen_rows.weights({"weights": told}, dataset, ["parts"], TEST, 400)["level"]
+    def level(said: list[str] | None = None, own: dict | None = None, **asked: str) -> int:
+        run = {"weights": own or {}, "settings": {"method": {"options": asked}}}
+        return frozen_rows.weights(run, dataset, said, TEST, 400)["level"]
 
-    assert level() == level(asked={"hub": "lab/net"}) == level(seen=["part without labels"]) == 5
-    assert level(seen=[]) == 4 and level(seen=["parts without labels"]) == 2
-    assert level(asked={"timm": "resnet50.a1_in1k"}) == level(asked={"hub": "timm/resnet50.a1_in1k"}) == 4
-    assert level(seen=["parts train without labels"]) == 3
+    assert level() == level(hub="lab/net") == 5
+    assert level([]) == 4 and level(["parts without labels"]) == 2
+    assert level(timm="resnet50.a1_in1k") == level(hub="timm/resnet50.a1_in1k") == 4
+    assert level(["parts train without labels"]) == 3
+    assert level(own={"seen": ["parts train with labels"]}) == 3 and level([], {"seen": ["parts with labels"]}) == 4
+
+
+def test_the_page_needs_no_timm_for_what_was_noted_with_the_row(monkeypatch) -> None:
+    """Under --use-conda collect has an environment without it."""
+    names = [f"val/n01440764/n01440764_{i}.JPEG" for i in range(5)]
+    run = {
+        "settings": {"method": {"options": {"timm": "resnet50.a1_in1k"}}},
+        "imagenet_subsets": seen.subsets_of(names),
+    }
+    monkeypatch.setattr(seen, "_classes", None)
+    dataset = {"kind": "imagenette", "name": "nette", "identity": {}}
+    assert frozen_rows.weights(run, dataset, None, names, 5)["level"] == 1
 
 
 @pytest.mark.parametrize(("rate", "said"), [(0.97, "beats the best frozen backbone, good at 0.900"),

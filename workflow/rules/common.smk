@@ -15,6 +15,7 @@ from sslbench.grid import cost
 from sslbench.grid import finished as finished_cells
 from sslbench.grid import downstream_tasks as downstream
 from sslbench.grid import plan as planning
+from sslbench.grid import pretrained
 from sslbench.grid.cell import encoding
 from sslbench.grid.deduplicate import fold
 from sslbench.grid.expand import load
@@ -226,6 +227,33 @@ def embed_settings(cell):
         "dataset": cell.evaluated_data,
         "resize_ratio": CONFIG.evaluation.resize_ratio,
     }
+
+
+def weights_settings(name):
+    """What fetched weights depend on: the entry, and of the user's own file its content."""
+    entry = CONFIG.weights[name]
+    file = entry.path and pretrained.weights_file(entry.path)
+    return {"asked": entry.asked, "sha256": file_sha256(file) if file else None}
+
+
+def frozen_settings(cell):
+    return {
+        "cell": cell.settings,
+        "evaluated": cell.evaluated_data,
+        "resize_ratio": CONFIG.evaluation.resize_ratio,
+        "linear": CONFIG.evaluation.linear.model_dump(mode="json"),
+        "labelfree": downstream.settings(CONFIG, cell, "labelfree"),
+    }
+
+
+def named_by(network):
+    """The weights that name a network, where the config does not."""
+    return [name for name in [PLAN.timed[network]["weights"]] if name]
+
+
+def test_images(cell):
+    """Of a pretrained row, whose weights may have seen them, the pack that names them."""
+    return {"manifest": manifest(cell.evaluated)} if cell.model.weights and cell.probed else {}
 
 
 def devices_of(wildcards):

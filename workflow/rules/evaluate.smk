@@ -1,11 +1,6 @@
 # Frozen features once per cell; the probes read nothing else.
 
 
-def named_by(network):
-    """The weights that name a network, where the config does not."""
-    return [name for name in [PLAN.timed[network]["weights"]] if name]
-
-
 rule embed:
     """Features of the training and test pictures from the frozen backbone."""
     input:

@@ -6,11 +6,6 @@ from sslbench.export.metadata import about
 EXPORT = "exports/{dataset}/{model}/{transform}/seed{seed}{collapsed}"
 
 
-def test_images(cell):
-    """Of a pretrained row, whose weights may have seen them, the pack that names them."""
-    return {"manifest": manifest(cell.evaluated)} if cell.model.weights and cell.probed else {}
-
-
 rule export:
     """Weights for timm, ONNX, and a model card. A collapsed cell goes to seed<seed>-collapsed, and only there."""
     input:

@@ -1,27 +1,8 @@
 # Pretrained backbones: weights once each, a row of them in every dataset. `snakemake weights` fetches all, so that a node
 # without a network can be prepared.
 
-from sslbench.grid import pretrained
-
 FROZEN = planning.alternatives(PRETRAINED)
 ROW = f"{RESULTS}/{{dataset}}/{{model}}/none/seed{{seed}}"
-
-
-def weights_settings(name):
-    """What fetched weights depend on: the entry, and of the user's own file its content."""
-    entry = CONFIG.weights[name]
-    file = entry.path and pretrained.weights_file(entry.path)
-    return {"asked": entry.asked, "sha256": file_sha256(file) if file else None}
-
-
-def frozen_settings(cell):
-    return {
-        "cell": cell.settings,
-        "evaluated": cell.evaluated_data,
-        "resize_ratio": CONFIG.evaluation.resize_ratio,
-        "linear": CONFIG.evaluation.linear.model_dump(mode="json"),
-        "labelfree": downstream.settings(CONFIG, cell, "labelfree"),
-    }
 
 
 rule weights:

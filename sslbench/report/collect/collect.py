@@ -65,7 +65,7 @@ def collect(plan: dict, results: Path, out_dir: Path) -> None:
         if "packs" in entry and shown:
             judges = plan["datasets"][judge] | {"name": judge}
             images = frozen_rows.tested(found["predictions"], Path(entry["packs"][1]))
-            cell["weights"] = frozen_rows.weights(found["run"], judges, plan["datasets"], images, cell["n"] or 0)
+            cell["weights"] = frozen_rows.weights(found["run"], judges, entry.get("seen"), images, cell["n"] or 0)
             moved = moved_to(entry["packs"][1], judges["pack"])
         cells.append(cell)
         compared = ranking.is_sound(cell) and entry["dataset"] in beside_frozen

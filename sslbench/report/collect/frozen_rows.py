@@ -5,7 +5,6 @@ A pretrained row reads a pack of its own size, in which an image may have anothe
 name, and rows of packs that cannot be matched are compared with nothing.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy
@@ -41,23 +40,18 @@ def tested(predictions: Path, pack: Path) -> list[str]:
         return []
 
 
-def weights(run: dict, dataset: dict, datasets: Iterable[str], images: list[str], count: int) -> dict:
+def weights(run: dict, dataset: dict, said: list[str] | None, images: list[str], count: int) -> dict:
     """What a row's weights have seen of its test images, what follows, and their licence, as plain values.
 
-    ``dataset``: the plan's that it is judged on; ``datasets``: names of all; ``images``: names of the test images, of
-    which there are ``count``.
+    ``dataset``: the plan's that it is judged on; ``said``: what the config declares; ``images``: names of the test
+    images, of which there are ``count``.
     """
     told = run.get("weights") or {}
-    asked = told.get("asked") or ((run.get("settings") or {}).get("method") or {}).get("options") or {}
-    tag = told.get("timm") or asked.get("timm") or _of_timm(asked.get("hub") or "")
-    lines = told.get("seen", asked.get("seen"))
-    try:
-        data = pretraining_data.of_timm(tag) if lines is None else pretraining_data.declared(lines, datasets)
-    except ValueError:  # of another day's config
-        data = None
-    called = [dataset["kind"], dataset["name"].partition("@")[0], (dataset.get("identity") or {}).get("name")]
-    verdict = seen.judge(data, filter(None, called), images or [""] * count)
-    licence = weights_licence.of(told.get("licence"), tag)
+    asked = ((run.get("settings") or {}).get("method") or {}).get("options") or {}
+    data = pretraining_data.of_row(told, asked, said)
+    called = seen.called(dataset["name"], {"kind": dataset["kind"], **(dataset.get("identity") or {})})
+    verdict = seen.judge(data, called, images or [""] * count, run.get("imagenet_subsets"))
+    licence = weights_licence.of(told.get("licence"), pretraining_data.timm_name(asked))
     return {
         "has_seen": pretraining_data.described(data),
         "level": int(verdict.level),
@@ -67,11 +61,6 @@ def weights(run: dict, dataset: dict, datasets: Iterable[str], images: list[str]
         "consequence": verdict.consequence,
         "licence": {"title": licence.title, "use": str(licence.use), "note": licence.note, "url": licence.url},
     }
-
-
-def _of_timm(repository: str) -> str:
-    """timm's name of weights that stand in its own repositories on the hub."""
-    return repository if repository.startswith("timm/") else ""
 
 
 def read_speed(file: str | None) -> dict:

@@ -171,19 +171,24 @@ def error_of(
     a: variance_components.Table,
     b: variance_components.Table,
     differences: np.ndarray,
-    prior: variance_components.Prior | None = None,
+    priors: tuple[variance_components.Prior | None, variance_components.Prior | None] = (None, None),
 ) -> tuple[float, float]:
     """Standard error and degrees of freedom of a's mean less b's, for other seeds and other pictures.
 
     ``differences``: of the means over seeds, [n]. The picture part is what varies over them beyond seeds' luck.
+
+    The degrees of freedom are the fewest of any part (Hsu 1938; Mickey & Brown 1966, Ann. Math. Stat. 37:639).
+    Satterthwaite's are more, and too many where a variance of few seeds comes out small by luck. Two seeds without a
+    prior have one, which shows next to nothing.
     """
     n = len(differences)
     luck = sum(table.rest / table.seeds for table in (a, b) if table.rest is not None)
     pictures = max(float(differences.var(ddof=1)) - luck, 0.0) if n > 1 else 0.0
-    parts = [variance_components.seed_part(a, prior), variance_components.seed_part(b, prior)]
-    if prior is not None and prior.freedom:  # the two variances share the prior: no more is known of both than of one
-        parts = [variance_components.Part(sum(part.variance for part in parts), min(part.freedom for part in parts))]
-    return variance_components.combine([*parts, variance_components.Part(pictures / n, max(n - 1, 1))])
+    seeds = [variance_components.seed_part(table, prior) for table, prior in zip((a, b), priors, strict=True)]
+    parts = [*seeds, variance_components.Part(pictures / n, max(n - 1, 1))]
+    variance = sum(part.variance for part in parts)
+    there = [part.freedom for part in parts if part.variance > 1e-9 * variance]  # the rest is rounding
+    return math.sqrt(variance), min(there, default=1.0)
 
 
 def from_error(difference: float, error: float, freedom: float, confidence: float, least: float = 0.0) -> Difference:

@@ -44,7 +44,7 @@ class Pairs(NamedTuple):
     accuracy: dict
     n: int  # test pictures
     found: dict
-    prior: variance_components.Prior  # what the seeds of all models say of any one's
+    priors: dict  # name -> what the seeds of all models say of its own; empty where too few have several
     level: float  # 1 - confidence: who leads, and so which pairs were compared, is decided at it
     complete: bool  # whether every pair was to be compared, and Holm's correction made
 
@@ -89,20 +89,17 @@ class Pairs(NamedTuple):
         )
 
 
-def all_pairs(
-    correct: Mapping[Hashable, np.ndarray], confidence: float = 0.95, prior: variance_components.Prior | None = None
-) -> Pairs:
+def all_pairs(correct: Mapping[Hashable, np.ndarray], confidence: float = 0.95, priors: Mapping | None = None) -> Pairs:
     """Every pair of models on the same test pictures; of more than MOST models, those that ``tie_groups`` asks for.
 
     Args:
         correct: model -> bool [n] or [seeds, n]. Leave collapsed runs out.
-        prior: what the seeds say of how any model varies, where more models than these are known.
+        priors: what the seeds say of how each model varies, where more models than these are known.
 
-    With one seed each, ``paired.compare`` on every pair. With several, the same but for one thing: how much a model
-    varies between seeds is told by its own seeds and the other models' together (``prior`` in
-    variance_components.py), where at least FEWEST models have several. A model with one seed is then taken to vary as
-    the others do. Where fewer have several, a pair in which one has a single seed is compared by the first seed of
-    each.
+    ``paired.compare`` on every pair, but for one thing: how much a model varies between seeds is told by its own seeds
+    and the other models' together (``priors`` in variance_components.py), where at least FEWEST models have three or
+    more. A model of fewer seeds is then taken to vary as the others do. Where fewer have three, a pair in which one
+    has a single seed is compared by the first seed of each.
     """
     tables = {name: variance_components.tabulate(values) for name, values in correct.items()}
     sizes = {table.n for table in tables.values()}
@@ -110,11 +107,11 @@ def all_pairs(
         raise ValueError(f"models were tested on {' and '.join(map(str, sorted(sizes)))} pictures")
     right = {name: np.atleast_2d(np.asarray(values, bool)) for name, values in correct.items()}
     names = sorted(correct, key=lambda name: (-tables[name].mean, name))
-    prior = prior or variance_components.prior(list(tables.values()))
+    priors = variance_components.priors(tables) if priors is None else dict(priors)
     sums = {name: values.sum(0, dtype=np.int64) for name, values in right.items()}
 
     def compared(pairs: Iterable[tuple]) -> dict:
-        return _compared(pairs, tables, right, sums, prior, confidence)
+        return _compared(pairs, tables, right, sums, priors, confidence)
 
     possible = len(names) * (len(names) - 1) // 2
     complete = len(names) <= MOST
@@ -123,7 +120,7 @@ def all_pairs(
     else:
         found = _with_leaders(names, compared, possible, 1 - confidence)
     accuracy = {name: tables[name].mean for name in names}
-    return Pairs(names, accuracy, max(sizes, default=0), found, prior, 1 - confidence, complete)
+    return Pairs(names, accuracy, max(sizes, default=0), found, priors, 1 - confidence, complete)
 
 
 def _with_leaders(names: list, compared: Callable, possible: int, level: float) -> dict:
@@ -138,20 +135,18 @@ def _with_leaders(names: list, compared: Callable, possible: int, level: float) 
     return found
 
 
-def _compared(
-    pairs: Iterable[tuple], tables: dict, right: dict, sums: dict, prior: variance_components.Prior, confidence: float
-) -> dict:
+def _compared(pairs: Iterable[tuple], tables: dict, right: dict, sums: dict, priors: dict, confidence: float) -> dict:
     """(a, b) -> Pair, not yet adjusted for their number."""
     found, single = {}, []
     several = {name for name, table in tables.items() if table.seeds > 1}
     for a, b in pairs:
-        if not ({a, b} <= several or (prior.freedom and several & {a, b})):
+        if not ({a, b} <= several or (priors and several & {a, b})):
             single.append((a, b))
             found[a, b] = None  # in its place; filled below, all at once
             continue
         whole = tables[b].seeds * sums[a] - tables[a].seeds * sums[b]
         per_picture = whole / (tables[a].seeds * tables[b].seeds)
-        error, freedom = paired.error_of(tables[a], tables[b], per_picture, prior)
+        error, freedom = paired.error_of(tables[a], tables[b], per_picture, (priors.get(a), priors.get(b)))
         difference = tables[a].mean - tables[b].mean
         told = paired.from_error(difference, error, freedom, confidence)
         if told.p < paired.flip_bound(whole):  # else the exact test, the dearest part, cannot be the larger of the two

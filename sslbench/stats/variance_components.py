@@ -8,11 +8,13 @@ answers of several readers on the same cases: Gallas, Pennello & Myers 2007, J. 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special, stats
+from scipy import stats
+
+from sslbench.stats import empirical_bayes
 
 
 class Table(NamedTuple):
@@ -101,21 +103,20 @@ def split(correct: np.ndarray, confidence: float = 0.95) -> Split:
 def seed_part(table: Table, prior: "Prior | None" = None) -> Part:
     """Variance of a model's mean by its seeds, luck included; never below what luck alone makes, which is well known.
 
-    ``prior``: what the other models' seeds say (see ``Prior``); it may widen a model's variance, not narrow it below
+    ``prior``: what the other models' seeds say of it (``priors``); it may widen a model's variance, not narrow it below
     what its own seeds show. One seed without a prior has no such part: (0, 1).
     """
     own, freedom = table.between or 0.0, table.seeds - 1
     variance = own
-    if prior is not None and math.isinf(prior.freedom):
-        variance, freedom = prior.variance, prior.most
-    elif prior is not None and prior.freedom:
-        variance = (prior.freedom * prior.variance + freedom * own) / (prior.freedom + freedom)
+    if prior is not None and prior.freedom:
+        share = 1.0 if math.isinf(prior.freedom) else prior.freedom / (prior.freedom + freedom)
+        variance = share * prior.variance + (1 - share) * own
         freedom = min(prior.freedom + freedom, prior.most)
     return Part(max(variance, own, table.floor) / table.seeds, max(freedom, 1))
 
 
 class Prior(NamedTuple):
-    """What the seeds of many models say of any one's: a variance, worth so many degrees of freedom.
+    """What the seeds of many models say of one's: a variance, worth so many degrees of freedom.
 
     ``most``: the degrees of freedom in all models together; no variance is known better.
     """
@@ -125,39 +126,25 @@ class Prior(NamedTuple):
     most: float
 
 
-FEWEST = 5  # models with several seeds, below which nothing is said of the others
+FEWEST = 5  # models of three or more seeds, below which nothing is said of the others
 
 
-def prior(tables: Sequence[Table]) -> Prior:
-    """How the variances between seeds are spread over models: Smyth's empirical Bayes (2004, Stat. Appl. Genet. Mol.
-    Biol. 3:3, section 6.2).
+def priors(tables: Mapping[Hashable, Table]) -> dict[Hashable, Prior]:
+    """How the variances between seeds are spread over models, for each (empirical_bayes.py); {} for too few models.
 
     Three seeds know a variance to two degrees of freedom; a test at the level that 1,225 pairs leave would ask for
-    ten standard errors and more. Taken together, models know how variable trainings are. Their variances are taken to
-    be s0^2 d0 / chi^2(d0); mean and variance of their logarithms give s0^2 and d0. Where they scatter no more than
-    their degrees of freedom explain, d0 is infinite: one pooled variance. Where they scatter widely, as when one
-    method is unstable, d0 is small, and each model stands on its own seeds.
-
-    Two changes make it the more cautious, and hold the rate of false differences where a few models vary several times
-    as much as the rest (tests/stats/test_paired_error_rates.py): the scatter is taken half a standard error above its
-    estimate, and no model's variance falls below its own (``seed_part``).
+    ten standard errors and more. Taken together, models know how variable trainings are, and a model that varies far
+    more than they explain is left to its own seeds. Two seeds cannot tell which those are, and so say nothing here.
     """
-    known = [table for table in tables if table.between is not None]
+    known = {name: table for name, table in tables.items() if table.seeds > 2}
     if len(known) < FEWEST:
-        return Prior(0.0, 0.0, 0.0)
-    freedom = np.array([table.seeds - 1 for table in known], float)
+        return {}
+    freedom = np.array([table.seeds - 1 for table in known.values()], float)
     # equal accuracies of few seeds have no logarithm; luck alone makes them differ by `floor`
-    variances = np.array([max(table.between, 0.01 * table.floor, 1e-12) for table in known])
-    logs = np.log(variances) - special.digamma(freedom / 2) + np.log(freedom / 2)
-    # variance and fourth moment of log chi^2: what the scatter is, and how far off it may be, if all vary alike
-    alike, fourth = special.polygamma(1, freedom / 2), special.polygamma(3, freedom / 2)
-    error = math.sqrt(float((fourth + 2 * alike**2).mean()) / len(known))
-    scatter = float(logs.var(ddof=1) - alike.mean()) + error / 2
-    most = float(freedom.sum())
-    if scatter <= 0:
-        return Prior(float((variances * freedom).sum() / most), math.inf, most)
-    d0 = 2 * _trigamma_inverse(scatter)
-    return Prior(float(np.exp(logs.mean() + special.digamma(d0 / 2) - np.log(d0 / 2))), d0, most)
+    variances = np.array([max(table.between, 0.01 * table.floor, 1e-12) for table in known.values()])
+    fit, most = empirical_bayes.fit_robustly(variances, freedom), float(freedom.sum())
+    found = {name: Prior(fit.variance, float(d0), most) for name, d0 in zip(known, fit.each, strict=True)}
+    return {name: found.get(name, Prior(fit.variance, fit.freedom, most)) for name in tables}
 
 
 def combine(parts: Sequence[Part]) -> tuple[float, float]:
@@ -166,19 +153,3 @@ def combine(parts: Sequence[Part]) -> tuple[float, float]:
     if variance == 0:
         return 0.0, 1.0
     return math.sqrt(variance), variance**2 / sum(part.variance**2 / part.freedom for part in parts)
-
-
-def _trigamma_inverse(y: float) -> float:
-    """x with trigamma(x) = y > 0; trigamma falls and is convex, so Newton's steps on 1 / trigamma settle."""
-    if y > 1e7:
-        return 1 / math.sqrt(y)
-    if y < 1e-6:
-        return 1 / y
-    x = 0.5 + 1 / y
-    for _ in range(50):
-        trigamma = float(special.polygamma(1, x))
-        step = trigamma * (1 - trigamma / y) / float(special.polygamma(2, x))
-        x += step
-        if -step / x < 1e-10:
-            break
-    return x

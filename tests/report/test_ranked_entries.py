@@ -157,7 +157,7 @@ def test_cells_on_the_same_pictures_hold_one_list_of_them(tmp_path):
 
 def test_a_column_of_too_many_entries_still_hears_what_all_entries_say_of_seeds(tmp_path, monkeypatch):
     """Three models of several seeds a column: too few to tell of each other, while the six of the dataset do."""
-    cells, correct, rights = grid(tmp_path, {"a": 1, "b": 2, "c": 2, "d": 2}, ("t", "u"), gap=0.16)
+    cells, correct, rights = grid(tmp_path, {"a": 1, "b": 3, "c": 3, "d": 3}, ("t", "u"), gap=0.16)
     assert 3 < variance_components.FEWEST <= 6
     whole = ties.all_pairs(rights)
     monkeypatch.setattr(ties, "MOST", 7)

@@ -39,12 +39,19 @@ def test_pairs_over_seeds_are_compare_where_the_models_are_too_few_to_tell_of_ea
 
 
 def test_many_models_tell_how_much_one_varies_and_so_find_more():
-    """Two seeds each: a pair alone has one degree of freedom a side, ten models together have more."""
-    correct = models(np.random.default_rng(2), 10, 2, 2000, np.linspace(0, 1.5, 10), 0.12)
+    """Three seeds each: a pair alone has two degrees of freedom a side, ten models together have more."""
+    correct = models(np.random.default_rng(2), 10, 3, 2000, np.linspace(0, 1.5, 10), 0.12)
     pairs = ranking.all_pairs(correct)
     alone = paired.holm([paired.compare(correct[a], correct[b]).p for a, b in pairs.found])
     assert (alone <= 0.05).sum() < len(pairs.apart()) / 2
     assert all(a > b for a, b in pairs.apart())  # m09 is the best
+
+
+def test_two_seeds_each_tell_next_to_nothing_of_trainings():
+    """One degree of freedom a side, and which models vary most cannot be told: no prior."""
+    pairs = ranking.all_pairs(models(np.random.default_rng(2), 10, 2, 500, np.linspace(0, 1.5, 10), 0.12))
+    assert pairs.priors == {} and {pair.freedom for pair in pairs.found.values()} == {1}
+    assert not pairs.apart()
 
 
 def test_a_model_with_one_seed_is_compared_as_if_it_varied_as_the_others_do():
@@ -79,7 +86,7 @@ def test_other_pictures_are_refused_and_nothing_has_no_pairs():
 
 @pytest.mark.parametrize("trainings", [1, 3])
 def test_the_smallest_detectable_difference_is_found_at_least_as_often_as_it_says(trainings):
-    random, shift = np.random.default_rng(5), 0.22
+    random, shift = np.random.default_rng(5), 0.24 if trainings > 1 else 0.22
     found, sizes = [], []
     for _ in range(60):
         correct = models(random, 6, trainings, 1500, [shift, 0, 0, 0, 0, 0], 0.02)
@@ -111,7 +118,7 @@ def test_of_many_models_each_meets_its_leaders_alone_and_comparisons_grow_with_t
     monkeypatch.setattr(ranking, "MOST", 10)
     counts = {}
     for count in (30, 60):
-        correct = models(np.random.default_rng(6), count, 2, 600, np.repeat([0, 1.5, 3], count // 3), 0.02)
+        correct = models(np.random.default_rng(6), count, 3, 600, np.repeat([0, 1.5, 3], count // 3), 0.02)
         pairs = ranking.all_pairs(correct)
         ranks = {rank.name: rank for rank in ranking.tie_groups(pairs)}
         assert not pairs.complete and pairs.possible == count * (count - 1) // 2

@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 import pytest
-from scipy import special, stats
+from scipy import stats
 
 from sslbench.stats import variance_components
 from sslbench.stats.paired import wilson
 
+ALONE = variance_components.Table(0.5, 1, 1000, 0.2, None, None)
 HARD, LUCK = 1.0, 0.7  # standard deviations, on the probit scale, of pictures and of what a training gets by luck
 
 
@@ -97,38 +98,28 @@ def test_seeds_of_equal_accuracy_are_not_taken_for_certain():
     assert part.high - part.low > 0.02
 
 
-def drawn_tables(random, count: int, d0: float, s0: float = 1e-4, freedom: int = 2) -> list[variance_components.Table]:
-    spread = s0 * (d0 / random.chisquare(d0, count) if math.isfinite(d0) else np.ones(count))
-    between = spread * random.chisquare(freedom, count) / freedom
-    return [variance_components.Table(0.5, freedom + 1, 1000, 0.2, float(value), 1e-9) for value in between]
-
-
-@pytest.mark.parametrize("d0", [3.0, 10.0])
-def test_the_prior_finds_how_the_models_variances_scatter(d0):
-    found = variance_components.prior(drawn_tables(np.random.default_rng(5), 100_000, d0))
-    assert found.freedom == pytest.approx(d0, rel=0.15)
-    assert found.freedom < 1.08 * d0  # the scatter is taken above its estimate
-    assert found.variance == pytest.approx(1e-4, rel=0.05)
+def drawn_tables(variances: np.ndarray, freedom: int = 2) -> dict[str, variance_components.Table]:
+    return {f"m{i}": variance_components.Table(0.5, freedom + 1, 1000, 0.2, v, 1e-9) for i, v in enumerate(variances)}
 
 
 def test_few_models_say_nothing_of_each_other_and_many_alike_say_much():
     random = np.random.default_rng(6)
-    assert variance_components.prior(drawn_tables(random, variance_components.FEWEST - 1, math.inf)).freedom == 0
-    assert variance_components.prior(drawn_tables(random, 5000, math.inf)).freedom > 40
-    same = [variance_components.Table(0.5, 3, 1000, 0.2, 1e-4, 1e-9)] * 20
-    assert variance_components.prior(same) == pytest.approx((1e-4, math.inf, 40))
+    few = drawn_tables(random.chisquare(2, variance_components.FEWEST - 1))
+    assert variance_components.priors(few) == {}
+    same = variance_components.priors(drawn_tables(np.full(20, 1e-4)) | {"alone": ALONE})
+    assert len(same) == 21 and {prior[1:] for prior in same.values()} == {(math.inf, 40.0)}
+
+
+def test_a_loud_model_is_left_to_its_own_seeds_and_the_others_are_not():
+    random = np.random.default_rng(7)
+    found = variance_components.priors(drawn_tables(np.r_[1e-4 * random.chisquare(2, 20) / 2, 0.05]))
+    assert found["m20"].freedom < 0.1 * found["m0"].freedom
 
 
 def test_the_prior_widens_a_model_but_never_below_its_own_seeds():
     prior = variance_components.Prior(1e-4, 6.0, 100.0)
-    quiet, loud = (variance_components.Table(0.5, 3, 1000, 0.2, value, 1e-9) for value in (1e-6, 9e-4))
+    quiet, loud = drawn_tables(np.array([1e-6, 9e-4])).values()
     assert variance_components.seed_part(quiet, prior) == pytest.approx(((6e-4 + 2e-6) / 8 / 3, 8))
     assert variance_components.seed_part(loud, prior) == pytest.approx((9e-4 / 3, 8))
-    alone = variance_components.Table(0.5, 1, 1000, 0.2, None, None)
-    assert variance_components.seed_part(alone, prior) == pytest.approx((1e-4, 6))
-    assert variance_components.seed_part(alone).variance == 0
-
-
-def test_trigamma_is_inverted():
-    for x in (1e-4, 0.05, 0.5, 1.0, 7.0, 300.0, 1e5):
-        assert variance_components._trigamma_inverse(float(special.polygamma(1, x))) == pytest.approx(x, rel=1e-6)
+    assert variance_components.seed_part(ALONE, prior) == pytest.approx((1e-4, 6))
+    assert variance_components.seed_part(ALONE).variance == 0

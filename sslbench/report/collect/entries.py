@@ -87,7 +87,7 @@ def entries(cells: list[dict], correct: dict[Name, pandas.Series], confidence: f
             if pairs.complete:
                 among = pairs.among(column)
             else:
-                among = ranking.all_pairs({name: rights[name] for name in column}, confidence, pairs.prior)
+                among = ranking.all_pairs({name: rights[name] for name in column}, confidence, pairs.priors)
             _rank(found, among, "column", confidence)
     return list(found.values())
 

@@ -13,6 +13,7 @@ MARK = "-collapsed"  # at the end of the folder's name, by which a collapsed cel
 def about(cell: Cell, folder: str, overlays: list[str], weights: Mapping[str, Weights]) -> dict:
     """``folder``: the export's, below the working folder; ``overlays``: the config files named; ``weights``: theirs."""
     dataset, model, transform, seed = cell.names
+    folded = cell.dataset.part in set(cell.dataset.settings.split_names()) - {""}
     return {
         "dataset": dataset,
         "evaluated_on": cell.evaluated.name,
@@ -27,7 +28,7 @@ def about(cell: Cell, folder: str, overlays: list[str], weights: Mapping[str, We
         "collapsed": folder.endswith(MARK),
         "command": command(overlays, f"{folder}/README.md"),
         # Test images were kept out; each fold trains on those of the others.
-        "trained_on": [name + " train" * (not cell.dataset.part) for name in _published(cell.dataset)],
+        "trained_on": [name + " train" * (not folded) for name in _published(cell.dataset)],
         "called": _published(cell.evaluated),
         "split": cell.evaluated.split,
         # Of a pretrained row: what the config says that its weights have seen

@@ -3,6 +3,7 @@
 import pytest
 
 from sslbench.errors import UserError
+from sslbench.export.metadata import about
 from sslbench.grid import cost
 from sslbench.grid.cell import Cell
 from sslbench.grid.expand import Grid, load
@@ -95,3 +96,10 @@ def test_what_cannot_be_judged_on_is_refused_in_one_line(fault):
 def test_a_set_that_judges_itself_cannot_leave_images_out():
     with pytest.raises(UserError, match=r"^config: datasets\.birds\.exclude_test: .*under another name"):
         grid(datasets={"birds": SETS["birds"] | {"evaluate_on": ["birds", "cars"], "exclude_test": True}})
+
+
+def test_an_export_says_that_test_images_were_kept_out_unless_folds_train_on_them():
+    folds = {"birds": SETS["birds"] | {"folds": 2}}
+    for config, ends in ((grid(), True), (grid("birds", "birds", datasets=folds), False)):
+        lines = [line for cell in trained(config) for line in about(cell, "exports/x", [], {})["trained_on"]]
+        assert lines and all(line.endswith(" train") == ends for line in lines)

@@ -51,4 +51,4 @@ def test_the_untrained_rows_of_two_networks_are_told_apart_by_the_network_alone(
 def test_the_model_card_has_the_pages_title(model: str) -> None:
     plan = planned(model)
     cell = plan.cell("imagewoof", model, "baseline", 0)
-    assert labels(plan)[model].startswith(about(cell, "exports/x", [])["title"])
+    assert labels(plan)[model].startswith(about(cell, "exports/x", [], {})["title"])

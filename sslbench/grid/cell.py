@@ -67,6 +67,13 @@ class Dataset:
         return replace(self, pack_size=size, whole=pack_name(self.source, size, self.settings), excluding=())
 
     @property
+    def block(self) -> str:
+        """What versions of one official set share: their images are no independent samples. Of others, their source."""
+        if self.settings.published() is None:
+            return self.source
+        return " ".join(filter(None, (self.kind, self.settings.identity().get("name"))))
+
+    @property
     def needs_archive(self) -> bool:
         """True where only the user can supply the pictures, and has not."""
         local = self.settings.archive or self.settings.path

@@ -36,6 +36,7 @@ def report_plan(plan: Plan, overlays: Sequence[str] = ()) -> dict:
                 "identity": dataset.settings.identity(),
                 "split": dataset.split,
                 "source": dataset.settings.source(),
+                "block": dataset.block,
                 **_compared(config, dataset),
             }
             for name, dataset in plan.datasets.items()

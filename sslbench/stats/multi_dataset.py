@@ -21,11 +21,15 @@ class Across(NamedTuple):
     least_p: float  # the smallest p, after Holm, that Wilcoxon's test of a pair could give with so few blocks
 
 
-def across(scores: Mapping[Hashable, Sequence[float]], level: float = 0.05) -> Across:
+def across(
+    scores: Mapping[Hashable, Sequence[float]], level: float = 0.05, versions: Sequence[Sequence[int]] | None = None
+) -> Across:
     """Do models differ over several datasets (Demsar 2006, J. Mach. Learn. Res. 7:1-30)?
 
     Args:
-        scores: model -> one accuracy per block, the same blocks in the same order for all. Two models or more.
+        scores: model -> one accuracy per dataset, the same in the same order for all. Two models or more.
+        versions: places in ``scores`` of the datasets that make up each block, which ranks models by their mean rank on
+            these; None: each dataset is a block.
 
     The Friedman test in Iman & Davenport's form (1980, Commun. Stat. A 9:571-595), then Nemenyi's critical difference
     q sqrt(k (k + 1) / (6 N)). Blocks are taken to be independent: datasets are, the transforms of one dataset are not.
@@ -39,9 +43,13 @@ def across(scores: Mapping[Hashable, Sequence[float]], level: float = 0.05) -> A
     counts = {len(values) for values in scores.values()}
     if len(names) < 2 or len(counts) != 1 or min(counts) < 2:
         raise ValueError(f"{len(names)} models over {sorted(counts)} blocks")
-    table = np.array([scores[name] for name in names], float).T  # [blocks, models]
-    blocks, k = table.shape
+    table = np.array([scores[name] for name in names], float).T  # [datasets, models]
     ranks = distributions.rankdata(-table, axis=1)  # ties share the mean rank
+    if versions is not None:
+        ranks = distributions.rankdata([ranks[list(of)].mean(0) for of in versions], axis=1)
+    blocks, k = ranks.shape
+    if blocks < 2:
+        raise ValueError("one block tells nothing of others")
     mean = ranks.mean(0)
     order = sorted(range(k), key=lambda i: (mean[i], str(names[i])))
     ordered = [names[i] for i in order]

@@ -222,3 +222,25 @@ def test_groups_beyond_the_alphabet_have_letters_of_their_own() -> None:
         for b in range(a + 1, 70):
             assert bool(groups[a] & groups[b]) == (b - a <= critical)
     assert [leaderboard.letter(i) for i in (0, 25, 26, 51, 52, 701, 702)] == ["A", "Z", "AA", "AZ", "BA", "ZZ", "AAA"]
+
+
+def test_versions_of_one_set_count_once_over_all_datasets() -> None:
+    """Three models in one order on v1, v2 and woof: two blocks, of which Friedman's F is infinite."""
+    entries = [
+        {"name": [dataset, model, "t"], "dataset_rank": 1 + m, "top1": {"value": 0.9 - 0.1 * m}}
+        for dataset in ("v1", "v2", "woof")
+        for m, model in enumerate("abc")
+    ]
+    blocks = {"v1": "imagenette", "v2": "imagenette", "woof": "imagewoof"}
+    report = {
+        "entries": entries,
+        "cells": [],
+        "confidence": 0.95,
+        "models": {model: {} for model in "abc"},
+        "datasets": {name: {"block": block} for name, block in blocks.items()},
+    }
+    (part,) = leaderboard.across(report, Labels(report))
+    told = str(part.blocks[0].text)
+    assert "Friedman's test over 2 datasets" in told and "v1 and v2 are versions of one set and count once." in told
+    report["datasets"]["woof"]["block"] = "imagenette"
+    assert leaderboard.across(report, Labels(report)) == ()

@@ -80,3 +80,16 @@ def test_blocks_that_agree_are_as_likely_as_among_all_rankings(models, blocks):
     rankings = list(itertools.permutations(range(models)))
     alike = sum(len(set(drawn)) == 1 for drawn in itertools.product(rankings, repeat=blocks))
     assert across(scores).p == pytest.approx(alike / len(rankings) ** blocks)
+
+
+def test_versions_of_one_set_are_one_block_by_their_mean_rank():
+    """Ranks of b on the two versions: 1 and 2, so 1.5; of a: 2 and 1; of c: 3 and 3."""
+    scores = {"a": [0.5, 0.7, 0.9], "b": [0.6, 0.6, 0.5], "c": [0.1, 0.1, 0.6]}
+    found = across(scores, versions=[[0, 1], [2]])
+    assert found.blocks == 2
+    assert found.mean_ranks == {"a": (1.5 + 1) / 2, "b": (1.5 + 3) / 2, "c": (3 + 2) / 2}
+    twice = across({name: values * 2 for name, values in scores.items()}, versions=[[0, 1, 3, 4], [2, 5]])
+    assert twice == found  # copies of the same images add no evidence
+    assert across(scores) == across(scores, versions=[[0], [1], [2]])
+    with pytest.raises(ValueError, match="one block"):
+        across(scores, versions=[[0, 1, 2]])

@@ -67,7 +67,7 @@ def across(report: dict, labels: Labels) -> tuple[Part, ...]:
     """What holds over all datasets, where two or more share two or more ranked entries: mean ranks and their groups.
 
     A dataset that is judged on another's labels is left out: it would count that one's test pictures twice. So is a
-    repeat of one.
+    repeat of one. Versions of one set, as ImageNette v1 and v2, are one block, by their mean rank.
     """
     scores: dict[tuple[str, str], dict[str, float]] = {}
     for entry in report["entries"]:
@@ -76,10 +76,13 @@ def across(report: dict, labels: Labels) -> tuple[Part, ...]:
             scores.setdefault(tuple(combination), {})[dataset] = entry["top1"]["value"]
     names = list(dict.fromkeys(dataset for of in scores.values() for dataset in of))
     whole = {key: [of[name] for name in names] for key, of in scores.items() if len(of) == len(names)}
-    if len(names) < 2 or len(whole) < 2:
+    versions: dict[str, list[str]] = {}
+    for name in names:
+        versions.setdefault(report.get("datasets", {}).get(name, {}).get("block", name), []).append(name)
+    if len(versions) < 2 or len(whole) < 2:
         return ()
     level = 1 - report["confidence"]
-    found = datasets_together.across(whole, level)
+    found = datasets_together.across(whole, level, [[names.index(one) for one in of] for of in versions.values()])
     rows, groups = [], letters(found)
     for key in found.names:
         figures = [Cell((accuracy(value),)) for value in whole[key]]
@@ -94,11 +97,17 @@ def across(report: dict, labels: Labels) -> tuple[Part, ...]:
             )
         )
     columns = [Column("Combination", "text"), Column("Mean rank"), Column("Group", "text"), *(Column(n) for n in names)]
+    joined = "".join(
+        f" {listed(of)} are versions of one set and count once." for of in versions.values() if len(of) > 1
+    )
     caption = f"Mean ranks over {counted(len(names), 'dataset')} of the {len(whole)} combinations ranked on all of them"
     return (
         Part(
             "Over all datasets",
-            (Paragraph(over_all(found, len(scores) - len(whole), level)), Table(caption, tuple(columns), tuple(rows))),
+            (
+                Paragraph(over_all(found, len(scores) - len(whole), level) + joined),
+                Table(caption, tuple(columns), tuple(rows)),
+            ),
         ),
     )
 

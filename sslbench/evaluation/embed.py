@@ -1,6 +1,6 @@
 """Features of a dataset's training and test pictures under one frozen backbone, made once for all probes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,11 @@ def forward(
         images = center_view(packed.batch(block), size, ratio, device=device).images  # [b, 3, size, size]
         found.append(backbone(images.contiguous(memory_format=memory_format)).float().cpu())
     return torch.cat(found)
+
+
+def network(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Of weights.json, or of run.json's ``weights``, what ``loaded`` reads of a cell's settings."""
+    return {"backbone": {"name": told["architecture"], "options": told["options"]}, "input_size": told["input_size"]}
 
 
 def loaded(settings: dict[str, Any], weights: Path) -> Backbone:

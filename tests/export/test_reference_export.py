@@ -19,6 +19,7 @@ from sslbench.evaluation.features import read
 from sslbench.evaluation.weights import fetch
 from sslbench.export import reference_card
 from sslbench.export.export import export, expression
+from sslbench.nn import pooling
 from sslbench.training.device import computing
 from tests.data.data_samples import picture, save
 from tests.evaluation.test_frozen import dinov3_like, row
@@ -41,8 +42,8 @@ def test_the_cards_python_gives_each_of_the_features_that_may_be_judged(network)
             if isinstance(getattr(model, norm, None), torch.nn.LayerNorm):
                 getattr(model, norm).weight.uniform_(0.5, 2)
         images = torch.randn(2, 3, side, side)
-        tokens, found = model.forward_features(images), frozen.features(model, images)
-        for pool, columns in frozen.columns(model, model.num_features).items():
+        tokens, found = model.forward_features(images), pooling.features(model, images)
+        for pool, columns in pooling.columns(model, model.num_features).items():
             code = expression(model, pool) or "model(images)"
             torch.testing.assert_close(eval(code, {**globals(), **locals()}), found[:, columns])
 

@@ -173,7 +173,9 @@ def declared(lines: Iterable[str] | None, datasets: Iterable[str] = ()) -> Seen 
                 "labels', or 'parts train without labels' where the test images were kept out"
             )
         name = found[1].replace("imagenet-22k", "imagenet-21k")
-        if name not in known and (guess := registry.nearest(name, list(known))):
+        if name not in known and (
+            guess := registry.nearest(name, list(DATA_SETS)) or registry.nearest(name, list(known))
+        ):
             raise ValueError(f"{str(line)!r}: no data set is called {name!r}.{guess}")
         seen["train" if found[2] and name not in DATA_SETS else found[3]].append(known.get(name, name))
     return Seen(tuple(seen["with"]), tuple(seen["without"]), tuple(seen["train"]))

@@ -52,7 +52,6 @@ _SAME_SOURCE = {
     ),
 }
 _INCLUDED_IN = {"STL10": ("imagenet-21k",)}  # its labelled images were taken from ImageNet (Coates et al. 2011)
-_DRAWN = ("shapes", "scenes")  # dataset kinds that sslbench draws
 
 
 class Verdict(NamedTuple):
@@ -88,15 +87,17 @@ def judge(
     dataset: Iterable[str],
     test_images: Iterable[str],
     within: Mapping[str, Sequence[str]] | None = None,
+    *,
+    drawn: bool = False,
 ) -> Verdict:
     """Of weights that have seen ``seen`` (pretraining_data), on the test images named, with or without folders.
 
     ``dataset``: what the dataset is called: its kind, its name in the config and, of torchvision's, ``name``.
-    ``within``: what ``subsets_of`` says of the images; None asks it here.
+    ``drawn``: whether sslbench draws its images. ``within``: what ``subsets_of`` says of the images; None asks it here.
     """
     called = set(dataset)
     places = Counter(_place(image) for image in test_images)
-    if called & set(_DRAWN) and not (seen and called & set(seen.names)):
+    if drawn and not (seen and called & set(seen.names)):
         counts = {Level.NOTHING_KNOWN: places.total()}
         return Verdict(Level.NOTHING_KNOWN, counts, "sslbench draws these images; no published weights have seen them.")
     within = subsets_of(places) if within is None else within

@@ -9,6 +9,7 @@ weights_only; no code of theirs runs. What is written, by timm's names and for `
 import dataclasses
 import hashlib
 import json
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ from sslbench.nn.backbone import Backbone
 from sslbench.runtime.files import alone, file_sha256, one_line, read_object, write_json, write_whole
 
 OF_THE_SIZE = {"img_size", "dynamic_img_size", "dynamic_img_pad", "strict_img_size"}  # options that Backbone sets
+logging.getLogger("timm.models._builder").setLevel(logging.ERROR)  # keys that do not fit are told in one line here
 INTERPOLATIONS = ("bilinear", "bicubic")
 
 
@@ -111,10 +113,10 @@ def _found(entry: Weights, home: Path, say: Callable[[str], None]) -> tuple[dict
 
 def _of_tag(tag: str) -> dict:
     """What timm knows of a tag. Raises UserError with the nearest where it has none."""
-    found, known = timm.get_pretrained_cfg(tag), timm.list_pretrained()
-    if found is None or tag not in known:
+    known = timm.list_pretrained()
+    if tag not in known:
         raise pretrained.unknown_tag("timm", tag, "".join(get_close_matches(tag, known, n=1)))
-    return found.to_dict() | {"architecture": tag.partition(".")[0]}
+    return timm.get_pretrained_cfg(tag).to_dict() | {"architecture": tag.partition(".")[0]}
 
 
 def _from_hub(
@@ -136,7 +138,7 @@ def _from_hub(
         except Exception as error:  # httpx's, huggingface_hub's, urllib3's
             if getattr(error, "errno", None):
                 raise  # of the disk
-            why = pretrained.unreachable(getattr(getattr(error, "response", None), "status_code", None), url)
+            why = pretrained.unreachable(getattr(getattr(error, "response", None), "status_code", None), url, entry)
             kept, told = home / name, read_object(home / pretrained.FACTS)
             same = told.get("asked") == entry.asked and kept.is_file()
             if same and (name == "config.json" or file_sha256(kept) == told.get("sha256")):
@@ -233,6 +235,13 @@ def _loaded(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         backbone = Backbone(architecture, options, size)
+        patch = getattr(getattr(backbone.model, "patch_embed", None), "patch_size", None)
+        if patch and size % patch[0]:
+            below = size // patch[0] * patch[0]
+            raise UserError(
+                f"input_size: {size} is no multiple of the patches of {patch[0]} px of timm's {architecture}; write "
+                f"{below} or {below + patch[0]}"
+            )
         try:
             with _keys() as found:  # timm's way from a file's keys and position embeddings to a network's
                 model = timm.create_model(

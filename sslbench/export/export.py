@@ -145,7 +145,9 @@ def _verdict(about: Mapping[str, Any], run: Mapping[str, Any], cell: Mapping[str
         return None
     known = pretraining_data.of_row(run["weights"], run["settings"]["method"]["options"], about["seen"])
     packed = PackedSet.open(Path(cell["manifest"]).parent)
-    return seen.judge(known, about["called"], [packed.names[i] for i in packed.split(about["split"])["test"]])
+    return seen.judge(
+        known, about["called"], [packed.names[i] for i in packed.split(about["split"])["test"]], drawn=about["drawn"]
+    )
 
 
 def _hub_id(run: Mapping[str, Any]) -> str:

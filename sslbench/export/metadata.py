@@ -31,6 +31,7 @@ def about(cell: Cell, folder: str, overlays: list[str], weights: Mapping[str, We
         "trained_on": [name + " train" * (not folded) for name in _published(cell.dataset)],
         "called": _published(cell.evaluated),
         "split": cell.evaluated.split,
+        "drawn": cell.evaluated.settings.drawn,
         # Of a pretrained row: what the config says that its weights have seen
         **({"weights": cell.model.weights, "seen": weights[cell.model.weights].seen} if cell.model.weights else {}),
     }

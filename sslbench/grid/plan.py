@@ -103,13 +103,14 @@ class Plan:
                 raise UserError(why)
 
     @cached_property
-    def _trained_on(self) -> set[str]:
+    def trained_on(self) -> set[str]:
+        """Names of the datasets that anything is pretrained on."""
         return {cell.dataset.name for cell in self.cells if not cell.reference}
 
     def counted_apart(self, cell: Cell) -> bool:
         """Whether it is a row to hold others against. Where nothing is trained, pretrained backbones are what is
         compared."""
-        return cell.reference and not (cell.model.weights and cell.dataset.name not in self._trained_on)
+        return cell.reference and not (cell.model.weights and cell.dataset.name not in self.trained_on)
 
     @cached_property
     def _of_datasets(self) -> dict[str, list[Cell]]:

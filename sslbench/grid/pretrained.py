@@ -9,7 +9,7 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,6 +44,8 @@ def networks(weights: Mapping[str, Weights], data: Path) -> dict[str, Network]:
     found: dict[str, Network] = {}
     sizes: dict[str, int | None] = {}
     for name, entry in weights.items():
+        if entry.path is not None and not entry.path.exists():
+            raise _nowhere(name, entry.path)
         fetched = read_object(folder(name, data) / FACTS)
         fetched = fetched if fetched.get("asked") == entry.asked else {}
         if not (entry.timm or entry.hub or fetched):
@@ -51,8 +53,9 @@ def networks(weights: Mapping[str, Weights], data: Path) -> dict[str, Network]:
         architecture = entry.timm.partition(".")[0] if entry.timm else entry.hub or fetched["architecture"]
         sizes[name] = entry.input_size or fetched.get("input_size")
         found[name] = Network(architecture, sizes[name] or 0)
-    asked = _asked({name: weights[name] for name, size in sizes.items() if not size})
-    return {name: network._replace(input_size=asked.get(name, network.input_size)) for name, network in found.items()}
+    needed = {name for name, size in sizes.items() if not size}
+    asked = _asked({name: entry for name, entry in weights.items() if name in needed or entry.timm}, needed)
+    return {name: network._replace(input_size=network.input_size or asked[name]) for name, network in found.items()}
 
 
 def facts_of(config: dict, where: str) -> dict:
@@ -80,11 +83,15 @@ def weights_file(path: Path) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
+def _nowhere(name: str, path: Path) -> UserError:
+    return UserError(
+        f"config: weights.{name}.path: there is no {path}; name a folder of config.json and weights, or a file"
+    )
+
+
 def _config(name: str, entry: Weights) -> dict:
     """The config.json of weights in a folder, or beside a file."""
     where, file = f"config: weights.{name}.path", config_file(entry.path)
-    if not entry.path.exists():
-        raise UserError(f"{where}: there is no {entry.path}; name a folder of config.json and weights, or a file")
     if not file.is_file():
         raise UserError(f"{where}: there is no {file}, so the network is not known: add timm: with its tag")
     return read_object(file)
@@ -110,8 +117,9 @@ for name, entry in json.load(sys.stdin).items():
 """
 
 
-def _asked(weights: Mapping[str, Weights]) -> dict[str, int]:
-    """Input sizes, px, of timm's tags and the hub's repositories, from there, or as they were said once."""
+def _asked(weights: Mapping[str, Weights], needed: Collection[str]) -> dict[str, int]:
+    """Input sizes, px, of timm's tags and the hub's repositories, from there, or as they were said once. Of those that
+    are not ``needed`` only the tags are asked about, where timm is here."""
     sizes, kept = {}, {}
     for name, entry in weights.items():
         with contextlib.suppress(RuntimeError):  # there is no home folder
@@ -134,7 +142,9 @@ def _asked(weights: Mapping[str, Weights]) -> dict[str, int]:
                 f"config: weights.{name}: the config.json of {weights[name].hub} is not to be had for a size ({why}); "
                 "write input_size:, or in place of hub: the path: of a folder with its config.json and weights"
             )
-        first = next(iter(wanted))
+        first = next((name for name in wanted if name in needed), None)
+        if first is None:
+            return sizes
         raise UserError(f"config: weights.{first}: its size cannot be asked for here ({last}): write input_size:")
     for name, config in map(json.loads, run.stdout.splitlines()):
         facts = facts_of(config, f"config: weights.{name}")
@@ -144,12 +154,14 @@ def _asked(weights: Mapping[str, Weights]) -> dict[str, int]:
     return sizes
 
 
-def unreachable(status: int | str | None, file: str) -> str:
+def unreachable(status: int | str | None, file: str, entry: Weights) -> str:
     """Why the hub does not hand out ``file``, by the status of its answer if it gave any, and what to do."""
     why = f"the hub answers {status} for" if status else "the hub cannot be reached for"
     if str(status) in ("401", "403"):
         return f"{why} {file}: no such repository, or log in (hf auth login) and accept its terms there"
-    return f"{why} {file}: download it where there is a network, and name the file here as path: in this entry"
+    if entry.hub:
+        return f"{why} {file}: download config.json and the weights elsewhere, and write path: <their folder> for hub:"
+    return f"{why} {file}: download it where there is a network, and add path: <the file> to this entry"
 
 
 def unknown_tag(where: str, tag: str, near: str) -> UserError:

@@ -9,7 +9,7 @@ from sslbench.config.evaluation import APART
 from sslbench.grid import downstream_tasks, networks, random_init
 from sslbench.grid.cell import Cell, Dataset
 from sslbench.grid.commands import command, configfile
-from sslbench.grid.expand import Grid, parameter_of
+from sslbench.grid.expand import parameter_of
 from sslbench.grid.plan import PRETRAIN_SCRIPT, Plan
 from sslbench.store.code_fingerprint import ROOT, code_digest
 
@@ -37,7 +37,8 @@ def report_plan(plan: Plan, overlays: Sequence[str] = ()) -> dict:
                 "split": dataset.split,
                 "source": dataset.settings.source(),
                 "block": dataset.block,
-                **_compared(config, dataset),
+                **({"drawn": True} if dataset.settings.drawn else {}),
+                **_compared(plan, dataset),
             }
             for name, dataset in plan.datasets.items()
         },
@@ -65,12 +66,12 @@ def report_plan(plan: Plan, overlays: Sequence[str] = ()) -> dict:
     }
 
 
-def _compared(config: Grid, dataset: Dataset) -> dict:
-    """The file that says which test images are among its pretraining images."""
-    if not dataset.settings.probed:
+def _compared(plan: Plan, dataset: Dataset) -> dict:
+    """The file that says which test images are among its pretraining images, where any are trained on."""
+    judge, left_out = plan.config.judge(dataset), dataset.settings.exclude_test
+    if not dataset.settings.probed or (judge.name != dataset.name and dataset.name not in plan.trained_on):
         return {}
-    judge, left_out = config.judge(dataset), dataset.settings.exclude_test
-    file = str(config.paths.data / "leaks" / f"{dataset.name}.json")
+    file = str(plan.config.paths.data / "leaks" / f"{dataset.name}.json")
     return {"leaks": {"file": file, "judge": judge.name, "left_out": left_out}}
 
 

@@ -105,7 +105,10 @@ def job_log(path: str | Path) -> Iterator[TextIO]:
 _NOT_SUBMITTED = (
     "",
     "fetch",
+    "weights",
     "exclude",
+    "frozen",
+    "speed",
     "collect",
     "album",
     "report",

@@ -212,7 +212,7 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
 
 def smallest_detectable(
     n: int, accuracy: float, discordant: float | None = None, level: float = 0.05, power: float = 0.8
-) -> float:
+) -> float | None:
     """The smallest true difference that a paired test on n pictures finds with probability ``power``.
 
     Args:
@@ -222,7 +222,8 @@ def smallest_detectable(
         power: 0.5 gives the observed difference at which the test begins to reject.
 
     Solves delta sqrt(n) = z_level sqrt(d) + z_power sqrt(d - delta^2) (Miettinen 1968, Biometrics 24:339-352;
-    Connor 1987, Biometrics 43:207-211). Capped at d, beyond which no such pair of models exists.
+    Connor 1987, Biometrics 43:207-211). None where no such pair of models could show it: d is the largest difference,
+    and n d pictures that all speak for one model may still be too few for McNemar's exact test.
     """
     d = 2 * accuracy * (1 - accuracy) if discordant is None else discordant
     if n <= 0 or not 0 <= d <= 1 or not 0.5 <= power < 1:
@@ -232,7 +233,8 @@ def smallest_detectable(
     half = math.sqrt(n * d) * z_level
     square = n + z_power**2
     root = math.sqrt(max(half**2 - square * d * (z_level**2 - z_power**2), 0))
-    return min((half + root) / square, d)
+    found = (half + root) / square
+    return None if found > d or mcnemar(round(n * d), 0) > level else found
 
 
 def detectable(error: float, freedom: float, level: float = 0.05, power: float = 0.8) -> float:

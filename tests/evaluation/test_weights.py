@@ -169,7 +169,7 @@ def test_a_fetch_that_is_killed_goes_on_and_ends_in_the_same_bytes(hub, tmp_path
 def test_a_connection_that_is_cut_for_good_is_one_line_and_keeps_what_came(hub, tmp_path):
     hub.cuts = [200_000, *[0] * 20]
     with pytest.raises(
-        UserError, match=r"weights\.mine: the hub cannot be reached for http.*model\.safetensors: .* path: in"
+        UserError, match=r"weights\.mine: the hub cannot be reached for http.*model\.safetensors: .* path: <the file>"
     ):
         fetched(Weights(timm=TAG), tmp_path)
     (part,) = (tmp_path / "weights" / "mine").glob("*.part")
@@ -213,9 +213,7 @@ def test_without_a_network_one_line_names_the_file_and_where_to_give_it(tmp_path
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{port}")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     file = rf"http://127\.0\.0\.1:{port}/timm/test_vit\.r160_in1k/resolve/main/model\.safetensors"
-    line = (
-        rf"weights\.mine: the hub cannot be reached for {file}: download it .*, and name the file here as path: in this"
-    )
+    line = rf"weights\.mine: the hub cannot be reached for {file}: download it .*, and add path: <the file> to this"
     with pytest.raises(UserError, match=line):
         fetched(Weights(timm=TAG), tmp_path)
 

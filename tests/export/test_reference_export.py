@@ -52,7 +52,7 @@ def about(out: Path, **changes: object) -> dict:
     return {"dataset": "parts", "evaluated_on": "parts", "model": "pretrained-mine", "transform": "none", "seed": 0,
             "title": "mine, frozen", "paper": "none", "family": "reference", "folder": str(out), "collapsed": False,
             "exclude_test": False, "command": "snakemake", "trained_on": ["parts train"], "called": ["parts"],
-            "split": "official", "weights": "mine", "seen": None} | changes  # fmt: skip
+            "split": "official", "drawn": False, "weights": "mine", "seen": None} | changes  # fmt: skip
 
 
 @pytest.fixture(scope="module")

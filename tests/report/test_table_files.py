@@ -103,7 +103,8 @@ def test_the_archive_has_every_table_as_csv_and_json_and_they_agree(full) -> Non
     assert len(pages) == len(shown)
     for name, table in zip(pages, shown, strict=True):
         assert re.fullmatch(r"page/\d\d-[a-z0-9-]+\.csv", name)
-        assert list(csv.reader(io.StringIO(held[name]))) == [table["columns"], *table["rows"]]
+        read = [[text.removeprefix("'") for text in row] for row in csv.reader(io.StringIO(held[name]))]
+        assert read == [table["columns"], *table["rows"]]  # what a spreadsheet would compute begins with an apostrophe
 
 
 def test_equal_results_give_an_equal_archive_whatever_the_clock_says(full, monkeypatch) -> None:

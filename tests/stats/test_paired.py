@@ -223,7 +223,8 @@ def test_smallest_detectable_difference_gives_the_known_figures_of_the_test_sets
     # 1.96 sqrt(2 p (1 - p) / n): 5.7 points for 500 pictures at 70 %, 2.0 for 3,925, 1.3 for 9,907 at 33 %
     for n, p, points in [(500, 0.7, 0.0568), (3925, 0.7, 0.0203), (9907, 0.33, 0.0131)]:
         assert smallest_detectable(n, p, power=0.5) == pytest.approx(points, abs=5e-5)
-    assert smallest_detectable(10, 0.5, discordant=0.1) == 0.1  # more than all discordant pictures cannot differ
+    assert smallest_detectable(10, 0.5, discordant=0.1) is None  # more than all discordant pictures cannot differ
+    assert smallest_detectable(60, 0.5, discordant=0.1, level=0.05 / 45) is None  # 6 of 6: p = 0.03
 
 
 def test_over_seeds_gives_scipys_t_interval_and_none_for_one_seed():

@@ -111,8 +111,12 @@ def collected():
     """What the report is made of. A function, so that a job on a cluster, which asks for one cell, need not list all."""
     curves = [f"{cell.folder}/curve.csv" for cell in PLAN.runnable]
     doctors = [f"{DATA}/packed/{pack}/doctor.json" for pack in PLAN.used_packs]
+    # Of what a frozen backbone is named after, only the images that it is judged on.
     used = dict.fromkeys(
-        name for cell in PLAN.runnable if cell.probed for name in (cell.dataset.name, cell.evaluated.name)
+        name
+        for cell in PLAN.runnable
+        if cell.probed
+        for name in (cell.evaluated.name if cell.model.weights else cell.dataset.name, cell.evaluated.name)
     )
     speeds = [f"{DATA}/speed/{network}.json" for network in PLAN.timed]
     return finished(PLAN.runnable) + curves + doctors + speeds + list(map(leaks_of, used))
@@ -180,7 +184,7 @@ def looked():
 def judged(cell):
     """The files that say how good a finished cell is, by name; without labels there are only the measures that need none."""
     names = ["linear", "knn", "health"] if cell.probed else ["labelfree"]
-    compared = {"leaks": leaks_of(cell.dataset.name)} if cell.probed else {}
+    compared = {"leaks": leaks_of(cell.dataset.name)} if cell.probed and not cell.model.weights else {}
     return {name: f"{cell.folder}/{name}.json" for name in names} | compared
 
 

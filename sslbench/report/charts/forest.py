@@ -76,9 +76,9 @@ def _chart(names: list[str], rows: list[dict], least: float | None, chains: int)
     base = alt.Chart().encode(y=down, x=across)
     accent, paper, faint = vega.colour("accent"), vega.colour("paper"), vega.colour("faint")
     hints = parts.hints(name="model", told="difference", p="adjusted p|.2g", rank="rank", ranks="ranks possible")
-    band = [alt.Chart().mark_rect(fill=vega.colour("grid")).encode(x=alt.X(datum=-least), x2=alt.X2(datum=0))]
+    rectangle = alt.Chart().mark_rect(fill=vega.colour("grid"))
     layers = [
-        *(band if least else ()),
+        *([rectangle.encode(x=alt.X(datum=-least), x2=alt.X2(datum=0))] if least else ()),
         alt.Chart().mark_rule(stroke=faint).encode(x=alt.X(datum=0)),
         base.mark_rule(strokeWidth=1.6, stroke=accent, opacity=0.55)
         .transform_filter("isValid(datum.low)")

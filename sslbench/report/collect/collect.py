@@ -68,7 +68,8 @@ def collect(plan: dict, results: Path, out_dir: Path) -> None:
             cell["weights"] = frozen_rows.weights(found["run"], judges, entry.get("seen"), images, cell["n"] or 0)
             moved = moved_to(entry["packs"][1], judges["pack"])
         cells.append(cell)
-        compared = ranking.is_sound(cell) and entry["dataset"] in beside_frozen
+        held_against = entry["dataset"] in beside_frozen or ranking.is_start(entry["model"])
+        compared = ranking.is_sound(cell) and held_against
         if shown and (compared or ranking.may_rank(cell) or any(test(cell) for test in tested)):
             correct[_name(cell)] = ranking.read_correct(found["predictions"], known, moved)
     entries = ranking.entries(cells, correct, confidence)

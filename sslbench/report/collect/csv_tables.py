@@ -68,7 +68,8 @@ def entries(report: dict) -> list[dict]:
             "best_transform": (behind.get("name") or [None] * 3)[2],
         }
         row |= {f"behind_{key}": behind.get(key) for key in _BEHIND}
-        against = entry.get("against_frozen") or {}
+        random, against = entry.get("against_random") or {}, entry.get("against_frozen") or {}
+        row |= {f"random_{key}": random.get(key) for key in (*_FROZEN, "p", "adjusted")}
         row |= _beside_frozen(entry, report)
         if has_frozen(report):
             row |= {f"frozen_{key}": against.get(key) for key in ("p", "adjusted")}

@@ -13,6 +13,8 @@ from statistics import fmean
 import numpy
 import pandas
 
+from sslbench.grid import random_init
+from sslbench.report.protocols import network
 from sslbench.stats import paired, ranking, variance_components
 
 Name = tuple[str, str, str, int]  # dataset, model, transform, seed
@@ -77,6 +79,7 @@ def entries(cells: list[dict], correct: dict[Name, pandas.Series], confidence: f
         _against_frozen(
             found, {name: groups[name] for name in found if name[0] == dataset}, correct, rights, confidence
         )
+        _against_random(found, {name: groups[name] for name in found if name[0] == dataset}, correct, confidence)
         if not rights:
             continue
         pairs = ranking.all_pairs(rights, confidence)
@@ -151,6 +154,7 @@ def _entry(name: tuple[str, str, str], cells: list[dict], confidence: float) -> 
         "behind": None,
         "best_frozen": False,
         "against_frozen": None,
+        "against_random": None,
         "other_images": False,
         "detectable": None,
     }
@@ -249,6 +253,26 @@ def _against_frozen(found: dict, groups: dict, correct: dict, rights: dict, conf
     adjusted = numpy.minimum(paired.holm([one.p for one in told]) * len(backbones), 1.0)
     for name, one, p in zip(others, told, adjusted, strict=True):
         found[name]["against_frozen"] = {"name": list(best), **one._asdict(), "adjusted": float(p)}
+
+
+def _against_random(found: dict, groups: dict, correct: dict, confidence: float) -> None:
+    """Each trained entry's paired difference to the random initialisation that it began from, where that is measured on
+    the same images. ``adjusted``: Holm's over the entries."""
+    sets = {name: right_of(cells, correct) for name, cells in groups.items() if _is_measured(cells, correct)}
+    starts = {network(one): name for name in sets if is_start(name[1]) for one in found[name]["protocols"]}
+    told = {}
+    for name, (digest, right) in sets.items() if starts else ():
+        begun = {starts.get(network(one)) for one in found[name]["protocols"]} if name not in starts.values() else set()
+        if len(begun) == 1 and (start := begun.pop()) and sets[start][0] == digest:
+            told[name] = start, paired.compare(right, sets[start][1], confidence)
+    adjusted = paired.holm([one.p for _, one in told.values()])
+    for (name, (start, one)), p in zip(told.items(), adjusted, strict=True):
+        found[name]["against_random"] = {"name": list(start), **one._asdict(), "adjusted": float(p)}
+
+
+def is_start(model: str) -> bool:
+    """Whether a model's name is that of a random initialisation."""
+    return model == random_init.RANDOM or model.startswith(random_init.PREFIX)
 
 
 def _is_measured(cells: list[dict], correct: dict) -> bool:

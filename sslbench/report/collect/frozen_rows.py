@@ -50,7 +50,8 @@ def weights(run: dict, dataset: dict, said: list[str] | None, images: list[str],
     asked = ((run.get("settings") or {}).get("method") or {}).get("options") or {}
     data = pretraining_data.of_row(told, asked, said)
     called = seen.called(dataset["name"], {"kind": dataset["kind"], **(dataset.get("identity") or {})})
-    verdict = seen.judge(data, called, images or [""] * count, run.get("imagenet_subsets"))
+    images = images or [""] * count
+    verdict = seen.judge(data, called, images, run.get("imagenet_subsets"), drawn=dataset.get("drawn", False))
     licence = weights_licence.of(told.get("licence"), pretraining_data.timm_name(asked))
     return {
         "has_seen": pretraining_data.described(data),

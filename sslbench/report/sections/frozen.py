@@ -48,9 +48,17 @@ def why(entry: dict) -> list[Text]:
 
 def against(entry: dict, *_: object) -> Cell:
     """The leaderboard's cell: top-1 less that of the best frozen backbone, with the pair's own interval."""
-    found = entry.get("against_frozen")
     if entry.get("best_frozen"):
         return Cell(("the best",), order=0.0)
+    return _pair(entry.get("against_frozen"))
+
+
+def against_random(entry: dict, *_: object) -> Cell:
+    """The leaderboard's cell: top-1 less that of the random initialisation that the entry began from."""
+    return _pair(entry.get("against_random"))
+
+
+def _pair(found: dict | None) -> Cell:
     if not found:
         return Cell((ABSENT,), "absent")
     ends = f"{difference(found['low'])} to {difference(found['high'])}"
@@ -80,7 +88,11 @@ def licence(entry: dict, *_: object) -> Cell:
 
 def alone(entry: dict) -> float | None:
     """Milliseconds of one image by itself, where they were measured."""
-    return (((entry.get("speed") or {}).get("batches") or {}).get("1") or {}).get("ms")
+    return _one(entry).get("ms")
+
+
+def _one(entry: dict) -> dict:
+    return ((entry.get("speed") or {}).get("batches") or {}).get("1") or {}
 
 
 def differ(entries: list[dict]) -> bool:
@@ -160,7 +172,7 @@ def cheaper(ranked: list[dict], chosen: dict, labels: Labels) -> str:
     if own is None:
         return ""
     told = f" It takes {milliseconds(own)} an image."
-    faster = [e for e in ranked if e is not chosen and (alone(e) or own) * 1.5 <= own]
+    faster = [e for e in ranked if e is not chosen and (alone(e) or own) * 1.5 <= own and apart(e, chosen)]
     ties = [e for e in faster if e["dataset_rank"] == chosen["dataset_rank"]]
     if ties:
         first = min(ties, key=alone)
@@ -169,6 +181,15 @@ def cheaper(ranked: list[dict], chosen: dict, labels: Labels) -> str:
         first = max(faster, key=lambda e: (e["top1"]["value"], e["name"]))
         return f"{told} {_named(first, labels)} takes {milliseconds(alone(first))} and is {_behind(first)} behind."
     return told
+
+
+def apart(faster: dict, slower: dict) -> bool:
+    """Whether the quartiles of two entries' times do not overlap."""
+    return _one(faster)["high"] < _one(slower)["low"]
+
+
+def _lead(entry: dict) -> tuple:
+    return entry["against_frozen"]["difference"], entry["name"]
 
 
 def _named(entry: dict, labels: Labels) -> str:
@@ -213,7 +234,10 @@ def compared(report: dict, entries: list[dict], trained: list[dict], labels: Lab
     high = " (an upper bound)" if _has(best, "upper_bound", True) else ""
     score = f"{accuracy(best['top1']['value'])}{high}"
     name = f"the best frozen backbone, {plain(best, labels)} at {score}"
-    first = max(found, key=lambda e: (e["against_frozen"]["difference"], e["name"]))
+    sure = [e for e in found if e["against_frozen"]["adjusted"] <= level]  # a larger lead may be by chance
+    first = max(sure, key=_lead, default=None)
+    if first is None or first["against_frozen"]["difference"] <= 0:
+        first = max(found, key=_lead)
     pair, entry = first["against_frozen"], labels.entry(first)
     if pair["adjusted"] <= level and pair["difference"] > 0:
         spent = f", after {minutes(first['minutes'])} of pretraining" if first["minutes"] else ""

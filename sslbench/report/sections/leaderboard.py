@@ -131,7 +131,11 @@ def over_all(found: datasets_together.Across, left_out: int, level: float) -> st
     if found.p <= level:
         text = f"{test}: they differ ({p}). Those that share a letter lie within the critical difference, {critical}."
     else:
-        text = f"{test} shows no difference ({p}); to be told apart, two would have to lie {critical} apart."
+        text = f"{test} shows no difference ({p}); "
+        if found.critical_difference > len(found.names) - 1:
+            text += "with so few, no two entries could differ significantly."
+        else:
+            text += f"to differ significantly, two would have to be {critical} apart."
     if found.least_p > level:
         text += " So few datasets could not tell any one pair apart by Wilcoxon's test, whatever the figures."
     if left_out:
@@ -143,6 +147,7 @@ def over_all(found: datasets_together.Across, left_out: int, level: float) -> st
 _KNOWN = {
     "Transform": lambda e: e["name"][2] != "none",
     "To best frozen": lambda e: e.get("against_frozen"),
+    "To random": lambda e: e.get("against_random"),
     "Inference": lambda e: e.get("speed"),
     "Licence": lambda e: e.get("weights"),
     "Top-5": lambda e: e["top5"]["value"] is not None,
@@ -275,6 +280,7 @@ _FIGURES = (
     Figure("Rank", _rank, hint="possible"),
     Figure("Top-1", _top1),
     Figure("Interval", _interval, "text"),
+    Figure("To random", frozen.against_random, hint="its own initialisation", spare=True),
     Figure("To best frozen", frozen.against, hint="paired"),
     Figure("Top-5", _top5, spare=True),
     Figure("kNN", _knn, hint="top-1"),
@@ -284,7 +290,7 @@ _FIGURES = (
     Figure("Images/s", _speed, spare=True),
     Figure("Peak GB", _memory, spare=True),
     Figure("Energy", _energy, hint="kJ", spare=True),
-    Figure("Licence", frozen.licence, "text", spare=True),
+    Figure("Licence", frozen.licence, "text"),
     Figure("State", _state, "text", hint="health, freshness"),
 )  # fmt: skip
 _OF_TRAINING = ("Minutes", "Images/s", "Peak GB", "Energy", "Family")  # say nothing where nothing was trained

@@ -9,7 +9,6 @@ from statistics import median
 
 from sslbench.report import truncate
 from sslbench.report.blocks import Block, Paragraph, Span, Text, Verdict, spans
-from sslbench.report.protocols import network
 from sslbench.report.sections import frozen, leaks
 from sslbench.report.wording import Labels, accuracy, counted, interval, listed, points, share_of
 
@@ -64,7 +63,7 @@ def _dataset(report: dict, name: str, labels: Labels) -> Verdict:
     here = [e for e in report["entries"] if e["name"][0] == name]
     details: list[Text] = [*leaks.caveats(report, name, labels), *frozen.details(here, labels)]
     details += [_power(report, name, len(ranked), best[0]["n"]), _floor(report, name, labels)]
-    details += [_below_start(report, name, ranked, labels), *beside]
+    details += [_below_start(report, ranked, labels), *beside]
     untrained = frozen.nothing_trained(report, entries)
     advice = _of_backbones(ranked, best, labels) if untrained else _advice(ranked, best, labels)
     if not untrained:
@@ -145,9 +144,10 @@ def _of_backbones(ranked: list[dict], best: list[dict], labels: Labels) -> Text:
     if _most(ranked, best):
         timed = [e for e in best if frozen.alone(e) is not None]
         first: Text = "Choose among those that tie by other needs than the score; more test images may separate them."
-        if timed:
-            top = min(timed, key=frozen.alone)
-            first = "Take ", Span(labels.entry(top), "strong"), ", the fastest of those that tie."
+        quickest = min(timed, key=frozen.alone, default=top)
+        if timed and all(frozen.apart(quickest, e) for e in timed if e is not quickest):
+            top = quickest
+            first = "By speed, take ", Span(labels.entry(top), "strong"), ": it is the fastest of those that tie."
     else:
         first = _advice(ranked, best, labels)
     return *spans(first), frozen.cheaper(ranked, top, labels) + frozen.terms(ranked, top, labels)
@@ -177,15 +177,14 @@ def _left(entries: list[dict], labels: Labels) -> list[str]:
 def _power(report: dict, dataset: str, ranked: int, pictures: int) -> str:
     """How small a difference the test set can show at all."""
     smallest = report["datasets"].get(dataset, {}).get("smallest_difference")
-    if smallest is None:
+    if ranked < 2:
         return ""
-    pairs = ranked * (ranked - 1) // 2
-    if compared := truncate.compared(ranked):
-        return f"{compared}. A true difference below about {100 * smallest:.1f} points would often go unseen."
-    return (
-        f"With {pictures:,} test pictures and {counted(pairs, 'pair')} compared, a true difference below about "
-        f"{100 * smallest:.1f} points would often go unseen."
-    )
+    pairs = counted(ranked * (ranked - 1) // 2, "pair")
+    compared = truncate.compared(ranked)
+    where = f"{compared}. A" if compared else f"With {pictures:,} test pictures and {pairs} compared, a"
+    if smallest is None:
+        return f"{where}ny difference between entries as alike as these would go unseen."
+    return f"{where} true difference below about {100 * smallest:.1f} points would often go unseen."
 
 
 def _floor(report: dict, dataset: str, labels: Labels) -> str:
@@ -202,25 +201,21 @@ def _floor(report: dict, dataset: str, labels: Labels) -> str:
     return f"For reference: {listed(told)}." if told else ""
 
 
-def _below_start(report: dict, dataset: str, ranked: list[dict], labels: Labels) -> str:
-    """Entries whose whole interval lies below that of the same network untrained: their training did harm."""
-    starts = {
-        start: e["top1"]["low"]
-        for e in report["entries"]
-        if e["name"][0] == dataset and report["models"][e["name"][1]]["method"] == "random" and e["top1"]["low"]
-        for start in _networks(e)
-    }
-    worse = [
-        labels.entry(e)
-        for e in ranked
-        if all(start in starts and e["top1"]["high"] < starts[start] for start in _networks(e))
-    ]
-    return f"Worse than the same network untrained, though not collapsed: {listed(worse)}." if worse else ""
-
-
-def _networks(entry: dict) -> list[tuple]:
-    """What an entry's cells begin from, as protocols.py tells networks apart."""
-    return [network(one) for one in entry["protocols"]]
+def _below_start(report: dict, ranked: list[dict], labels: Labels) -> str:
+    """Entries that training made worse than the random initialisation that they began from, or not better."""
+    told = [(e, e["against_random"]) for e in ranked if e.get("against_random")]
+    level = 1 - report["confidence"]
+    below = [labels.entry(e) for e, pair in told if pair["adjusted"] <= level and pair["difference"] < 0]
+    same = [labels.entry(e) for e, pair in told if pair["adjusted"] > level]
+    text = f"Worse than the random initialisation that it began from: {listed(below, most=4)}." if below else ""
+    if same:
+        names = "all entries" if len(same) == len(ranked) else listed(same, most=4)
+        text += (
+            f"{' ' * bool(text)}Not significantly above it: {names}."
+            if text
+            else (f"Not significantly above the random initialisation: {names}.")
+        )
+    return text
 
 
 def _split(grid: list[dict]) -> str:

@@ -139,13 +139,6 @@ class Config(Strict):
     composition: Composition | None = None
     paths: Paths = Paths()
 
-    @field_validator("grid")
-    @classmethod
-    def _names_datasets(cls, grid: list[Block]) -> list[Block]:
-        if not grid:
-            raise ValueError("it names no dataset: to train nothing, give a block of datasets alone, - datasets: [...]")
-        return grid
-
     @field_validator("seeds")
     @classmethod
     def _seeds_once(cls, seeds: list[int]) -> list[int]:

@@ -144,6 +144,8 @@ class Grid(Config):
                 _require_start(self.all_models[name])
             triples.update({(d, m, t): None for d in datasets for m in block.models for t in block.transforms})
             frozen.update(dict.fromkeys(datasets))
+        if not self.grid:
+            frozen = dict.fromkeys(self._own)
         grid = [self.cell(*triple, seed) for triple in triples for seed in self.seeds]
         if not grid and not self.references.pretrained:
             raise UserError("config: grid names no models, and references.pretrained no weights; name some of either")
@@ -163,6 +165,12 @@ class Grid(Config):
             ]
             + [self.cell(dataset, model, "none", 0) for dataset in frozen for model in self._pretrained]
         )
+
+    @property
+    def _own(self) -> list[str]:
+        """What is judged where the grid names nothing: the datasets of the user's own files, or all where none is."""
+        probed = {name: found for name, found in self.all_datasets.items() if found.settings.probed}
+        return [name for name, found in probed.items() if found.settings.read_from()] or list(probed)
 
     def _references(self, dataset: str, models: list[str], transforms: list[str]) -> list[tuple[str, str]]:
         """The (model, transform) of a dataset's reference rows: its ``models``' starts, training's own first."""

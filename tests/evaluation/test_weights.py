@@ -258,6 +258,12 @@ def test_a_file_of_ones_own_is_read_as_tensors_alone_and_has_to_fit(state, tmp_p
     assert not Harmful.ran and not list(tmp_path.rglob("weights.json"))
 
 
+def test_a_size_that_the_patches_do_not_fit_is_refused_with_those_that_do(state, tmp_path):
+    safetensors.torch.save_file(state, tmp_path / "own.safetensors")
+    with pytest.raises(UserError, match=r"weights\.mine: input_size: 70 is no multiple .* 16 px .*; write 64 or 80$"):
+        fetched(Weights(timm=TAG, path=tmp_path / "own.safetensors", input_size=70), tmp_path)
+
+
 def test_torchs_own_files_are_read_too(state, tmp_path):
     torch.save({"state_dict": state}, tmp_path / "own.pth")
     fetched(Weights(timm=TAG, path=tmp_path / "own.pth"), tmp_path)

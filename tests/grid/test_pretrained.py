@@ -52,6 +52,21 @@ def test_a_block_of_datasets_alone_is_a_whole_run_that_trains_nothing() -> None:
         check_targets(plan, ["results/drawn/pretrained-din/none/seed0/linear.json"])
 
 
+def test_an_empty_grid_judges_the_users_own_images_or_all_where_there_are_none(tmp_path) -> None:
+    own = {"datasets": {"mine": {"kind": "folder", "path": str(tmp_path)}}}
+    for more, names in ((own, {"mine"}), ({}, set(ARTICLE["datasets"]) | {"drawn", "other"})):
+        found = load(config() | {"grid": []} | {"datasets": config()["datasets"] | more.get("datasets", {})}).cells()
+        assert {cell.dataset.name for cell in found} == names and all(cell.model.weights for cell in found)
+
+
+def test_a_misspelt_tag_or_place_is_found_ahead_even_where_the_size_is_given(tmp_path) -> None:
+    typo = {"timm": "vit_small_patch14_dinov2.lvd142n", "input_size": 224}
+    lost = {"timm": "vit_small_patch14_dinov2.lvd142m", "input_size": 224, "path": str(tmp_path / "lost.pth")}
+    for entry, line in ((typo, "Did you mean 'vit_small_patch14_dinov2.lvd142m'"), (lost, "there is no .*lost.pth")):
+        with pytest.raises(UserError, match=rf"config: weights\.dino\.\w+: .*{line}"):
+            load(config(weights={"dino": entry}, references={"pretrained": ["dino"]}))
+
+
 def test_a_row_its_pack_and_those_of_others_are_the_same_whatever_stands_beside() -> None:
     block = {"datasets": ["drawn"], "models": ["simclr"], "transforms": ["simclr"]}
     alone = Plan(load(config(references={"pretrained": ["dino"]}, training={"batch_size": 64})))
@@ -110,7 +125,6 @@ def test_a_pack_that_the_user_asked_for_serves_where_it_suffices() -> None:
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"grid": []}, r"config: grid: \[\] is not allowed: it names no dataset"),
         ({"grid": [{"datasets": ["drawn"], "models": ["simclr"]}]}, r"config: grid\[0\]\.transforms names none"),
         ({"references": {"pretrained": []}}, r"config: grid names no models, and references\.pretrained no weights"),
         ({"references": {"pretrained": ["dinp"]}}, r"config: references\.pretrained: .*'dinp'\. Did you mean 'dino'"),

@@ -13,6 +13,7 @@ from scipy import stats as scipy_stats
 from sslbench.data import seen
 from sslbench.report.blocks import Section, Verdict
 from sslbench.report.collect import csv_tables, frozen_rows
+from sslbench.report.sections import frozen
 from sslbench.report.sections.downloads import plain
 from sslbench.report.sections.downloads import shown as tables
 from sslbench.report.sections.leaderboard import leaderboard
@@ -211,6 +212,18 @@ def test_the_answer_says_whether_pretraining_beats_the_best_frozen_backbone(tabl
     text = plain(next(block for block in answer(report, Labels(report)) if isinstance(block, Verdict)).advice)
     assert said in text and f"{abs(rate - 0.9) * 100:.1f} points (" in text
     assert ("after 60.0 min of pretraining; an image takes 3 ms, in the frozen one 40 ms" in text) == (rate > 0.9)
+
+
+def test_of_pretrained_entries_the_best_that_differs_is_named_before_a_larger_lead_by_chance() -> None:
+    def entry(model: str, difference: float, adjusted: float) -> dict:
+        pair = {"difference": difference, "low": difference - 0.01, "high": difference + 0.01, "adjusted": adjusted}
+        return {"name": ["parts", model, "t"], "against_frozen": pair, "minutes": None, "top1": {"value": 0.8}}
+
+    best = {"name": ["parts", "good", "none"], "best_frozen": True, "top1": {"value": 0.8}}
+    report = {"confidence": 0.95, "cells": [], "entries": [], "models": {name: {} for name in ("a", "b", "good")}}
+    trained = [entry("a", 0.03, 0.2), entry("b", 0.025, 0.001)]
+    told, beats = frozen.compared(report, [best, *trained], trained, Labels(report))
+    assert beats and told.startswith("b with t beats") and "by 2.5 points" in told
 
 
 def test_beside_trained_entries_a_frozen_backbone_costs_no_training(table) -> None:

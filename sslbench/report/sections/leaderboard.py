@@ -285,7 +285,7 @@ _FIGURES = (
     Figure("Top-5", _top5, spare=True),
     Figure("kNN", _knn, hint="top-1"),
     Figure("Inference", frozen.inference, hint="an image"),
-    Figure("Parameters", frozen.parameters, hint="millions", spare=True),
+    Figure("Parameters", frozen.parameters, hint="millions"),
     Figure("Minutes", _minutes, hint="pretraining"),
     Figure("Images/s", _speed, spare=True),
     Figure("Peak GB", _memory, spare=True),

@@ -206,6 +206,22 @@ def of_row(weights: Mapping[str, Any], asked: Mapping[str, Any], said: list[str]
     return None
 
 
+def held_to(
+    known: Seen | None, weights: Mapping[str, Any], called: Iterable[str], split_sha256: str | None
+) -> Seen | None:
+    """What an export of this project has ``known`` to be seen, by the split that its row is judged on.
+
+    Equal splits keep the same test images out, whatever the dataset is ``called``. Another split under one of these
+    names may have trained on them, and another's images may be called so: unknown.
+    """
+    own, called = weights.get("split_sha256"), tuple(called)
+    if known is None or own is None or split_sha256 is None:
+        return known
+    if own == split_sha256:
+        return known._replace(other_images=tuple(dict.fromkeys((*known.other_images, *called))))
+    return None if set(called) & set(known.names) else known
+
+
 def timm_name(asked: Mapping[str, Any]) -> str:
     """What timm calls the weights of an entry under ``weights:``; "" where they are not timm's."""
     owner, _, name = asked.get("hub", "").partition("/")

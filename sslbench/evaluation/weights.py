@@ -214,10 +214,11 @@ def _read_config(config: dict) -> tuple[str, dict, dict]:
 
 
 def _stated(config: dict) -> dict:
-    """``seen``, where an export of this project says what it was trained on."""
+    """``seen`` and ``split_sha256``, where an export of this project says what it was trained on."""
     own = config.get("sslbench")
-    seen = own.get("seen") if isinstance(own, dict) else None
-    return {"seen": seen} if isinstance(seen, list) else {}
+    own = own if isinstance(own, dict) and isinstance(own.get("seen"), list) else {}
+    split = own["data"].get("split_sha256") if isinstance(own.get("data"), dict) else None
+    return ({"seen": own["seen"]} if own else {}) | ({"split_sha256": split} if isinstance(split, str) else {})
 
 
 def _loaded(

@@ -144,6 +144,8 @@ def _verdict(about: Mapping[str, Any], run: Mapping[str, Any], cell: Mapping[str
     if "manifest" not in cell:
         return None
     known = pretraining_data.of_row(run["weights"], run["settings"]["method"]["options"], about["seen"])
+    if about["seen"] is None and about["evaluated_on"] == about["dataset"]:
+        known = pretraining_data.held_to(known, run["weights"], about["called"], run["data"]["split_sha256"])
     packed = PackedSet.open(Path(cell["manifest"]).parent)
     return seen.judge(
         known, about["called"], [packed.names[i] for i in packed.split(about["split"])["test"]], drawn=about["drawn"]

@@ -148,6 +148,20 @@ def test_what_a_config_declares_is_judged_as_a_tag_is() -> None:
     assert judge(declared(None), {"folder"}, ["a.jpg"]).level is Level.UNKNOWN
 
 
+def test_an_exports_word_is_held_to_the_split_that_it_was_trained_on() -> None:
+    """Under one name: its own split keeps the test images out, another may not; equal splits do under any name."""
+    known, export = declared(["mine train without labels"], ["mine"]), {"split_sha256": "a"}
+    for called, split, level in (
+        ("mine", "a", Level.SAME_SOURCE),
+        ("mine", "b", Level.UNKNOWN),
+        ("parts", "a", Level.SAME_SOURCE),
+        ("parts", "b", Level.NOTHING_KNOWN),
+        ("mine", None, Level.SAME_SOURCE),
+    ):
+        assert judge(pretraining_data.held_to(known, export, [called], split), [called], ["a"]).level is level
+    assert pretraining_data.held_to(None, export, ["mine"], "a") is None
+
+
 def test_of_a_row_the_config_has_the_first_word_then_an_export_then_the_tag() -> None:
     tag, export = {"timm": "resnet50.a1_in1k"}, {"seen": ["shapez train without labels"]}
     of_row = pretraining_data.of_row

@@ -63,7 +63,7 @@ def collect(plan: dict, results: Path, out_dir: Path) -> None:
         cell["beside"] = downstream.read(entry, folder, cell)
         moved, shown = None, found["predictions"] and cell["status"] in ("done", "stale")
         if "packs" in entry and shown:
-            judges = plan["datasets"][judge] | {"name": judge}
+            judges = plan["datasets"][judge] | {"name": judge, "row": entry["dataset"]}
             images = frozen_rows.tested(found["predictions"], Path(entry["packs"][1]))
             cell["weights"] = frozen_rows.weights(found["run"], judges, entry.get("seen"), images, cell["n"] or 0)
             moved = moved_to(entry["packs"][1], judges["pack"])

@@ -43,13 +43,15 @@ def tested(predictions: Path, pack: Path) -> list[str]:
 def weights(run: dict, dataset: dict, said: list[str] | None, images: list[str], count: int) -> dict:
     """What a row's weights have seen of its test images, what follows, and their licence, as plain values.
 
-    ``dataset``: the plan's that it is judged on; ``said``: what the config declares; ``images``: names of the test
-    images, of which there are ``count``.
+    ``dataset``: the plan's that it is judged on, with the name of the row's own as ``row``; ``said``: what the config
+    declares; ``images``: names of the test images, of which there are ``count``.
     """
     told = run.get("weights") or {}
     asked = ((run.get("settings") or {}).get("method") or {}).get("options") or {}
     data = pretraining_data.of_row(told, asked, said)
-    called = seen.called(dataset["name"], {"kind": dataset["kind"], **(dataset.get("identity") or {})})
+    called = sorted(seen.called(dataset["name"], {"kind": dataset["kind"], **(dataset.get("identity") or {})}))
+    if said is None and dataset["name"] == dataset.get("row", dataset["name"]):
+        data = pretraining_data.held_to(data, told, called, (run.get("data") or {}).get("split_sha256"))
     images = images or [""] * count
     verdict = seen.judge(data, called, images, run.get("imagenet_subsets"), drawn=dataset.get("drawn", False))
     licence = weights_licence.of(told.get("licence"), pretraining_data.timm_name(asked))

@@ -43,7 +43,11 @@ def networks(weights: Mapping[str, Weights], data: Path) -> dict[str, Network]:
     """
     found: dict[str, Network] = {}
     sizes: dict[str, int | None] = {}
+    first: dict[tuple[str, str], str] = {}
     for name, entry in weights.items():
+        other = first.setdefault((canonical(entry.asked), str(entry.path and entry.path.resolve())), name)
+        if other != name:  # two rows of one backbone would tie, and count twice in the correction for all pairs
+            raise UserError(f"config: weights.{other} and weights.{name} are the same weights; name one of them")
         if entry.path is not None and not entry.path.exists():
             raise _nowhere(name, entry.path)
         fetched = read_object(folder(name, data) / FACTS)

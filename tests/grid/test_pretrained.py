@@ -127,6 +127,10 @@ def test_a_pack_that_the_user_asked_for_serves_where_it_suffices() -> None:
     [
         ({"grid": [{"datasets": ["drawn"], "models": ["simclr"]}]}, r"config: grid\[0\]\.transforms names none"),
         ({"references": {"pretrained": []}}, r"config: grid names no models, and references\.pretrained no weights"),
+        (
+            {"weights": dict.fromkeys(WEIGHTS, WEIGHTS["dino"])},
+            r"config: weights\.dino and weights\.lab are the same weights; name one",
+        ),
         ({"references": {"pretrained": ["dinp"]}}, r"config: references\.pretrained: .*'dinp'\. Did you mean 'dino'"),
         ({"references": {"pretrained": ["dino", "dino"]}}, r"config: references\.pretrained: .*names weights twice"),
         ({"models": {"pretrained-x": {"method": "simclr"}}}, r"models\.pretrained-x is the name of a reference row"),

@@ -347,6 +347,8 @@ def _judge(
     if other not in settings:
         raise unknown(f"datasets.{name}.evaluate_on", other, "dataset", settings)
     judge = settings[other][1]
+    if other == name and judge.evaluate_on == name:
+        raise UserError(f"{where}: it names the dataset itself, which is so without it: leave it out")
     if judge.evaluate_on is not None and not (isinstance(judge.evaluate_on, list) and other in judge.evaluate_on):
         raise UserError(f"{where}: {other!r} is itself judged on another dataset; name a labelled one")
     if not judge.labelled:

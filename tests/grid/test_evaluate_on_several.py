@@ -80,6 +80,7 @@ FAULTS = {
     "twice": (["birds", "birds"], {}, "'birds' is named twice"),
     "one set": (["birds", "again"], {"again": SETS["birds"]}, "'again' and 'birds' are the same images in one split"),
     "unlabelled": (["birds", "bare"], {"bare": SETS["cars"] | {"labelled": False}}, "'bare' has no labels"),
+    "itself": ("dump", {}, "it names the dataset itself"),
     "judged": (["birds", "more"], {"more": SETS["cars"] | {"evaluate_on": "birds"}}, "'more' is itself judged on"),
     "divided": (["birds", "parts"], {"parts": SETS["cars"] | {"folds": 3}}, "'parts' is divided into folds"),
 }

@@ -260,6 +260,11 @@ def test_images(cell):
     return {"manifest": manifest(cell.evaluated)} if cell.model.weights and cell.probed else {}
 
 
+def all_cores(wildcards):
+    """For a job beside which nothing else shall run on this machine; of a scheduler what any job asks for."""
+    return (workflow.resource_settings.cores if workflow.local_exec else None) or CONFIG.compute.threads
+
+
 def devices_of(wildcards):
     """How many devices pretrain a cell. An untrained row has nothing to share."""
     return CONFIG.compute.devices if cell_of(wildcards).transform else 1

@@ -81,7 +81,7 @@ rule speed:
     conda:
         "../../envs/train.yaml"
     # It computes on compute.threads of them; all are asked for so that nothing else runs beside what is timed.
-    threads: workflow.cores if workflow.local_exec and workflow.cores else CONFIG.compute.threads
+    threads: all_cores
     resources:
         **asked("embed", lambda wc: ""),
     params:

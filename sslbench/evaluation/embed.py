@@ -21,6 +21,8 @@ from sslbench.transforms.pipeline import center_view
 
 BATCH = 128  # pictures a forward pass; fixed, since sums inside a batched product may round by its size
 
+EXACT = {"precision": "fp32", "channels_last": True, "deterministic": True}
+
 
 def embed(
     settings: dict[str, Any],
@@ -61,7 +63,7 @@ def embed(
     packed = PackedSet.open(Path(pack), verify=True)
     split = split or settings["dataset"]["split"]
     size, ratio = settings["input_size"], evaluation["resize_ratio"]
-    with computing(device, threads, {"precision": "fp32", "channels_last": True, "deterministic": True}) as place:
+    with computing(device, threads, EXACT) as place:
         backbone = place.place(loaded(settings, Path(backbone_file)))
         parts = {part: np.sort(indices[packed.labels[indices] >= 0]) for part, indices in packed.split(split).items()}
         look = size, ratio, place.torch, place.memory_format

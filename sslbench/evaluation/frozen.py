@@ -27,7 +27,7 @@ from sslbench.errors import UserError
 from sslbench.evaluation import linear_probe
 from sslbench.evaluation import write_result as results
 from sslbench.evaluation.collapse import entropy_rank, without_labels
-from sslbench.evaluation.embed import BATCH, loaded, network
+from sslbench.evaluation.embed import BATCH, EXACT, loaded, network
 from sslbench.evaluation.features import _NAMES, Features, _hash
 from sslbench.evaluation.label_free import SAMPLE, power_law, spectra
 from sslbench.evaluation.linear_probe import BLOCK
@@ -45,7 +45,6 @@ from sslbench.transforms.ops.normalize import Normalize
 from sslbench.transforms.pipeline import center_view
 
 CHOOSING = 20_000  # training images at most that the choice is made on: more decide nothing, and take memory and hours
-EXACT = {"precision": "fp32", "channels_last": True, "deterministic": True}
 
 
 def frozen(
@@ -115,10 +114,11 @@ def frozen(
             labelfree = _without_labels(seen, own, train, pool, same, kept / "sample")
         for name in ("train", "test") if parts else ():
             origin = _origin(told, evaluated, settings, name, pool)
-            val = _whole(seen, evaluated, parts["val"], pool, kept / "val.chosen") if "val" in parts else None
+            has_val = name == "train" and "val" in parts
+            val = _whole(seen, evaluated, parts["val"], pool, kept / "val.chosen") if has_val else None
             features, labels, rows = _whole(seen, evaluated, parts[name], pool, kept / f"{name}.chosen")
             origin["non_finite"] = sum(int((~block.isfinite()).any(1).sum()) for block in features.split(BLOCK))
-            _write(outputs[name], Features(features, labels, rows, origin, val if name == "train" else None))
+            _write(outputs[name], Features(features, labels, rows, origin, val))
             log(f"{name}: {len(rows)} images, {features.shape[1]} features ({pool})")
         run = {
             "settings": cell,

@@ -24,7 +24,7 @@ from torch import Tensor
 from sslbench.data.pack.read import PackedSet
 from sslbench.evaluation import write_result as results
 from sslbench.evaluation.collapse import entropy_rank, without_labels
-from sslbench.evaluation.embed import BATCH, forward, loaded
+from sslbench.evaluation.embed import BATCH, EXACT, forward, loaded
 from sslbench.evaluation.linear_probe import BLOCK
 from sslbench.nn.backbone import Backbone
 from sslbench.nn.random import generator
@@ -140,7 +140,7 @@ def labelfree(
     shuffled = train[torch.randperm(len(train), generator=generator(0, "label-free", "pictures"))]
     sample, chosen = (shuffled[:count].sort().values for count in (SAMPLE, settings["pictures"]))
     report: dict[str, Any] = dict.fromkeys(("rankme", "alpha", "lidar", "pictures", "views"))
-    with computing(device, threads, {"precision": "fp32", "channels_last": True, "deterministic": True}) as place:
+    with computing(device, threads, EXACT) as place:
         backbone = place.place(loaded(settings, Path(backbone_file)))
         look = size, settings["resize_ratio"], place.torch, place.memory_format
         features = forward(backbone, packed, sample.numpy(), *look)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from sslbench.evaluation.embed import EXACT
 from sslbench.nn.backbone import Backbone
 from sslbench.runtime.files import write_whole
 from sslbench.store.canonical_json import document
@@ -18,7 +19,6 @@ BATCHES = (1, 32)
 RUNS = 7  # at least
 SECONDS = 0.5  # of runs beyond these
 LONGEST = 60  # seconds that a batch may take in all; the first image tells
-EXACT = {"precision": "fp32", "channels_last": True, "deterministic": True}  # as features are made
 
 
 def speed(network: dict[str, Any], weights: Path | None, output: Path, device: str, threads: int) -> None:

@@ -179,7 +179,7 @@ def cheaper(ranked: list[dict], chosen: dict, labels: Labels) -> str:
         return f"{told} {_named(first, labels)} ties with it and takes {milliseconds(alone(first))}."
     if faster:
         first = max(faster, key=lambda e: (e["top1"]["value"], e["name"]))
-        return f"{told} {_named(first, labels)} takes {milliseconds(alone(first))} and is {_behind(first)} behind."
+        return f"{told} {_named(first, labels)} takes {milliseconds(alone(first))} and is {behind(first)} behind."
     return told
 
 
@@ -198,7 +198,8 @@ def _named(entry: dict, labels: Labels) -> str:
     return plain(entry, labels) + (f" ({found['title']})" if found["use"] != "permissive" else "")
 
 
-def _behind(entry: dict) -> str:
+def behind(entry: dict) -> str:
+    """How far an entry lies behind the best, with that pair's interval."""
     return _ends(entry["behind"], -1) if entry["behind"] else "no points"
 
 
@@ -243,9 +244,9 @@ def compared(report: dict, entries: list[dict], trained: list[dict], labels: Lab
         spent = f", after {minutes(first['minutes'])} of pretraining" if first["minutes"] else ""
         return f"{entry} beats {name}, by {_ends(pair, 1)}{spent}{_costs(first, best)}.", True
     close = f"{entry}, is {_ends(pair, -1)} behind" if pair["difference"] < 0 else f"{entry}, is {_ends(pair, 1)} ahead"
-    sure = "" if pair["adjusted"] <= level else ", which is not significant among so many comparisons"
+    unsure = "" if pair["adjusted"] <= level else ", which is not significant among so many comparisons"
     take = Span(f"{plain(best, labels)}, frozen", "strong")
-    told = f": no pretraining beats its {score}. The closest, {close}{sure}{_costs(first, best)}."
+    told = f": no pretraining beats its {score}. The closest, {close}{unsure}{_costs(first, best)}."
     return ("Take ", take, told + terms([e for e in entries if _has(e, "ranked", True)], best, labels)), False
 
 

@@ -133,7 +133,7 @@ def _advice(ranked: list[dict], best: list[dict], labels: Labels) -> Text:
     others = sorted((e for e in ranked if e is not best[0] and e["behind"]), key=truncate.place)
     if not others:
         return "Take ", names, "."
-    return "Take ", names, f": the next, {labels.entry(others[0])}, is {_lag(others[0])} behind."
+    return "Take ", names, f": the next, {labels.entry(others[0])}, is {frozen.behind(others[0])} behind."
 
 
 def _of_backbones(ranked: list[dict], best: list[dict], labels: Labels) -> Text:
@@ -151,13 +151,6 @@ def _of_backbones(ranked: list[dict], best: list[dict], labels: Labels) -> Text:
     else:
         first = _advice(ranked, best, labels)
     return *spans(first), frozen.cheaper(ranked, top, labels) + frozen.terms(ranked, top, labels)
-
-
-def _lag(entry: dict) -> str:
-    """`3.1 points (1.2 to 5.0)`: how far an entry lies behind the best, with that pair's interval."""
-    behind = entry["behind"]
-    ends = sorted((-100 * behind["low"], -100 * behind["high"]))
-    return f"{points(behind['difference'])} ({ends[0]:.1f} to {ends[1]:.1f})".replace("-", "−")
 
 
 def _collapsed(entries: list[dict], labels: Labels) -> list[str]:
